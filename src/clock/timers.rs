@@ -1,0 +1,118 @@
+//! The queue of timers: who is to be woken, and when.
+//!
+//! A heap of deadlines and a slab of wakers. Equal deadlines fire in the order in which they were
+//! set, which makes virtual time deterministic. A timer that is dropped leaves a tombstone in the
+//! heap, recognised by its generation.
+
+use super::Instant;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::task::Waker;
+
+/// A timer that is set. Must be given back to [`Timers::clear`] when it is no longer wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timer {
+    slot: u32,
+    generation: u32,
+}
+
+/// Timers that are set.
+#[derive(Default)]
+pub struct Timers {
+    heap: BinaryHeap<Reverse<Entry>>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    sequence: u64,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    deadline: Instant,
+    sequence: u64,
+    slot: u32,
+    generation: u32,
+}
+
+struct Slot {
+    generation: u32,
+    waker: Option<Waker>,
+}
+
+impl Timers {
+    /// Sets `timer` to wake at `deadline`, or changes whom it wakes when it is set already.
+    pub fn set(&mut self, timer: &mut Option<Timer>, deadline: Instant, waker: &Waker) {
+        if let Some(set) = *timer {
+            let slot = &mut self.slots[set.slot as usize];
+            if slot.generation == set.generation {
+                match &mut slot.waker {
+                    Some(old) => old.clone_from(waker),
+                    empty => *empty = Some(waker.clone()),
+                }
+                return;
+            }
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                generation: 0,
+                waker: None,
+            });
+            (self.slots.len() - 1) as u32
+        });
+        let entry = &mut self.slots[slot as usize];
+        entry.waker = Some(waker.clone());
+        let generation = entry.generation;
+        self.sequence += 1;
+        self.heap.push(Reverse(Entry {
+            deadline,
+            sequence: self.sequence,
+            slot,
+            generation,
+        }));
+        *timer = Some(Timer { slot, generation });
+    }
+
+    /// Forgets a timer; harmless when it has fired.
+    pub fn clear(&mut self, timer: Timer) -> Option<Waker> {
+        let slot = &mut self.slots[timer.slot as usize];
+        (slot.generation == timer.generation)
+            .then(|| Self::retire(slot, &mut self.free, timer.slot))
+            .flatten()
+    }
+
+    /// The earliest deadline.
+    pub fn next(&mut self) -> Option<Instant> {
+        while let Some(Reverse(entry)) = self.heap.peek() {
+            if self.slots[entry.slot as usize].generation == entry.generation {
+                return Some(entry.deadline);
+            }
+            self.heap.pop();
+        }
+        None
+    }
+
+    /// Takes the earliest timer if its deadline is not after `now`.
+    pub fn pop_due(&mut self, now: Instant) -> Option<(Instant, u64, Option<Waker>)> {
+        if self.next()? > now {
+            return None;
+        }
+        let Reverse(entry) = self.heap.pop()?;
+        let slot = &mut self.slots[entry.slot as usize];
+        let waker = Self::retire(slot, &mut self.free, entry.slot);
+        Some((entry.deadline, entry.sequence, waker))
+    }
+
+    /// Takes every waker, for the end of a run.
+    pub fn take_all(&mut self) -> Vec<Waker> {
+        self.heap.clear();
+        self.slots
+            .iter_mut()
+            .filter_map(|slot| slot.waker.take())
+            .collect()
+    }
+
+    fn retire(slot: &mut Slot, free: &mut Vec<u32>, index: u32) -> Option<Waker> {
+        slot.generation = slot.generation.wrapping_add(1);
+        free.push(index);
+        slot.waker.take()
+    }
+}

@@ -1,0 +1,9 @@
+//! sessionbench.
+
+pub mod clock;
+pub mod providers;
+pub mod quantity;
+pub mod scenario;
+pub mod session;
+pub mod topology;
+pub mod traffic;

@@ -1,0 +1,155 @@
+//! What each provider can do, in one table. The support matrix, `sessionbench providers`, the
+//! checks of scenarios and the report read it here.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a provider can do, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Capabilities {
+    /// Its name in scenarios.
+    pub name: &'static str,
+    /// What it is, for a person.
+    pub title: &'static str,
+    /// How it notices that a session expired; `None`: it raises no session end.
+    pub detection: Option<Detection>,
+    /// Lateness of session end that its design leads one to expect.
+    pub expected_lateness: &'static str,
+    /// Whether sessions live outside the web server's process.
+    pub out_of_process: bool,
+    /// Whether it can play on the virtual clock.
+    pub virtual_time: bool,
+    /// What its lock is.
+    pub lock: &'static str,
+    /// How a waiting request learns that a lock is free.
+    pub wait: &'static str,
+    /// Who releases a lock whose holder is gone, and when.
+    pub steal: &'static str,
+    /// Which operations keep a session alive.
+    pub sliding: &'static str,
+    /// Store round trips of a dirty and of a clean request on an existing session.
+    pub round_trips: (u32, u32),
+    /// The program that a managed server needs, if any.
+    pub managed_server: Option<&'static str>,
+    /// What is known to go wrong, and where the design is ours because the genuine one is unknown.
+    pub notes: &'static [&'static str],
+}
+
+impl Capabilities {
+    /// Whether it raises session end.
+    #[must_use]
+    pub const fn session_end(&self) -> bool {
+        self.detection.is_some()
+    }
+
+    /// Whether Sitecore supports it for shared state on so many CD servers: it must raise session
+    /// end, and be out of process where there is more than one server (seeds 000, 001, 003).
+    #[must_use]
+    pub const fn supports_shared(&self, servers: u32) -> bool {
+        self.session_end() && (self.out_of_process || servers == 1)
+    }
+}
+
+/// How a provider notices that a session expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Detection {
+    /// The cache wheel of System.Web, flushed every 20 s, and lazily on access.
+    CacheWheel,
+    /// A poller asks the store for expired sessions.
+    Poll,
+    /// The store notifies when it deletes an expired key.
+    Notification,
+}
+
+impl Detection {
+    /// What the time between a session's due instant and its detection is spent on.
+    #[must_use]
+    pub const fn cause(self) -> &'static str {
+        match self {
+            Self::CacheWheel => "cache wheel",
+            Self::Poll => "poll phase",
+            Self::Notification => "expiry scan",
+        }
+    }
+}
+
+/// Every provider, in the order of the support matrix.
+pub const ALL: [&Capabilities; 4] = [&INPROC, &REDIS_MICROSOFT, &REDIS_KEYSPACE, &REDIS_SITECORE];
+
+/// System.Web's in-process store (facts §3).
+pub const INPROC: Capabilities = Capabilities {
+    name: "inproc",
+    title: "System.Web in-process store",
+    detection: Some(Detection::CacheWheel),
+    expected_lateness: "0–20 s in bursts; up to 1 s early",
+    out_of_process: false,
+    virtual_time: true,
+    lock: "flag and counter in the entry",
+    wait: "poll every 500 ms",
+    steal: "module, at the execution timeout",
+    sliding: "every get, also of a waiter; update",
+    round_trips: (0, 0),
+    managed_server: None,
+    notes: &["Killing the process loses every session and its end."],
+};
+
+/// Microsoft.Web.RedisSessionStateProvider (facts §1).
+pub const REDIS_MICROSOFT: Capabilities = Capabilities {
+    name: "redis_microsoft",
+    title: "Microsoft.Web.RedisSessionStateProvider",
+    detection: None,
+    expected_lateness: "never",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "key with the locker's local clock in ticks",
+    wait: "poll every 500 ms",
+    steal: "module, at the execution timeout by the waiter's clock; TTL of the lock key",
+    sliding: "get, also of a waiter; update, release, reset",
+    round_trips: (3, 2),
+    managed_server: Some("redis-server"),
+    notes: &[
+        "Raises no session end, so it cannot hold shared state and no visit is committed.",
+        "The third round trip of a dirty request releases a lock that is already free.",
+    ],
+};
+
+/// Microsoft's provider with a shadow key and notifications (seed 002, facts §10.3).
+pub const REDIS_KEYSPACE: Capabilities = Capabilities {
+    name: "redis_keyspace",
+    title: "Redis with keyspace notifications",
+    detection: Some(Detection::Notification),
+    expected_lateness: "one minute early by design, plus Redis's expiry scan: up to volatile keys / 200 s",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "as redis_microsoft",
+    wait: "poll every 500 ms",
+    steal: "as redis_microsoft",
+    sliding: "as redis_microsoft; the shadow key on get and update",
+    round_trips: (5, 3),
+    managed_server: Some("redis-server"),
+    notes: &[
+        "Every CD server hears every event: session end is raised once per server unless they claim it.",
+        "Pub/sub delivers at most once: a subscriber that is away loses ends for good.",
+        "Key layout and claim are ours, after seed 002.",
+    ],
+};
+
+/// Sitecore.SessionProvider.Redis (facts §9.1, §9.4).
+pub const REDIS_SITECORE: Capabilities = Capabilities {
+    name: "redis_sitecore",
+    title: "Sitecore Redis session provider",
+    detection: Some(Detection::Poll),
+    expected_lateness: "0–2 s plus backlog",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "as redis_microsoft",
+    wait: "poll every 500 ms",
+    steal: "module, at the execution timeout; shared state after 5 s",
+    sliding: "as redis_microsoft",
+    round_trips: (3, 2),
+    managed_server: Some("redis-server"),
+    notes: &[
+        "The genuine index of expiring sessions is unknown; ours is a sorted set of deadlines.",
+    ],
+};

@@ -1,0 +1,181 @@
+//! Session-state providers: real ones, true on the wire, behind one trait.
+//!
+//! A [`Provider`] is one provider block of a scenario at work in one cluster: it has the store's
+//! server, and opens an instance of the store for every CD server and store kind. **A new provider
+//! goes here**: a module with its settings, its [`Capabilities`] and its two traits, then a line in
+//! [`ProviderSettings`], in [`ProviderSettings::capabilities`] and in [`connect`]. `inproc` is the
+//! example to read.
+
+pub mod capabilities;
+pub mod inproc;
+pub mod redis;
+
+pub use capabilities::{Capabilities, Detection};
+
+use crate::session::{Minutes, SessionStateStore, StoreError, StoreKind};
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A session-state provider with the genuine provider's own settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ProviderSettings {
+    /// System.Web's in-process store on its 20 s cache wheel.
+    Inproc(inproc::Inproc),
+    /// Microsoft.Web.RedisSessionStateProvider.
+    RedisMicrosoft(redis::settings::RedisMicrosoft),
+    /// Microsoft's Redis provider with a shadow key and keyspace notifications for session end.
+    RedisKeyspace(redis::settings::RedisKeyspace),
+    /// Sitecore.SessionProvider.Redis: Microsoft's fork with a poller for session end.
+    RedisSitecore(redis::settings::RedisSitecore),
+}
+
+impl ProviderSettings {
+    /// What the provider can do.
+    #[must_use]
+    pub fn capabilities(&self) -> &'static Capabilities {
+        match self {
+            Self::Inproc(_) => &capabilities::INPROC,
+            Self::RedisMicrosoft(_) => &capabilities::REDIS_MICROSOFT,
+            Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
+            Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
+        }
+    }
+
+    /// The Redis settings, for a provider that uses Redis.
+    #[must_use]
+    pub fn redis(&self) -> Option<&redis::settings::RedisSettings> {
+        match self {
+            Self::Inproc(_) => None,
+            Self::RedisMicrosoft(settings) => Some(&settings.redis),
+            Self::RedisKeyspace(settings) => Some(&settings.redis),
+            Self::RedisSitecore(settings) => Some(&settings.redis),
+        }
+    }
+}
+
+/// A provider at work in one cluster.
+#[async_trait(?Send)]
+pub trait Provider {
+    /// Opens the store as one CD server sees it.
+    ///
+    /// # Errors
+    /// The store cannot be reached or refuses.
+    async fn open(&self, seat: &Seat) -> Result<Rc<dyn SessionStateStore>, StoreError>;
+
+    /// What the server behind the provider is; `None` in process.
+    fn server(&self) -> Option<&ServerInfo>;
+
+    /// What the store uses right now.
+    ///
+    /// # Errors
+    /// The store cannot be asked.
+    async fn sample(&self) -> Result<StoreSample, StoreError>;
+
+    /// Removes everything of ours from the store and stops a managed server. Every instance was
+    /// disposed of before.
+    ///
+    /// # Errors
+    /// The store cannot be asked; what remains is named.
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Where an instance of a store works: one CD server, one store kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seat {
+    /// Index of the CD server in its cluster.
+    pub server: u32,
+    /// Private or shared state.
+    pub kind: StoreKind,
+    /// The configured session timeout of this kind.
+    pub timeout: Minutes,
+    /// Real length of one minute of site time: 60 s at scale 1. Seconds on the wire derive from it.
+    pub minute: Duration,
+    /// `httpRuntime executionTimeout`, which also bounds how long a lock lives in Redis.
+    pub execution_timeout: Duration,
+}
+
+/// The server behind a provider, as it goes into the result.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServerInfo {
+    /// What it is: `redis-server`.
+    pub product: String,
+    /// Its version as it tells it.
+    pub version: String,
+    /// Whether we started it for this run.
+    pub managed: bool,
+    /// Where it listens; without secrets.
+    pub address: String,
+    /// Effective settings that decide how it treats sessions.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// What a store uses at one instant. What a store does not tell is `None`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StoreSample {
+    /// Memory in use, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// CPU time used since its start, in seconds.
+    pub cpu_seconds: Option<f64>,
+    /// Commands processed since its start.
+    pub commands: Option<u64>,
+    /// Keys or rows of the whole database.
+    pub keys: Option<u64>,
+    /// Keys that expire.
+    pub volatile_keys: Option<u64>,
+    /// Keys that expired since its start.
+    pub expired_keys: Option<u64>,
+    /// Keys evicted for want of memory since its start.
+    pub evicted_keys: Option<u64>,
+    /// Bytes received from clients since its start.
+    pub bytes_in: Option<u64>,
+    /// Bytes sent to clients since its start.
+    pub bytes_out: Option<u64>,
+    /// Connected clients.
+    pub clients: Option<u64>,
+    /// Mean memory of one session with all its keys, in bytes, over a small sample.
+    pub bytes_per_session: Option<u64>,
+}
+
+/// Why a provider cannot be brought in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Its server is not installed here.
+    #[error("{what} is not installed")]
+    NotInstalled {
+        /// The program.
+        what: &'static str,
+        /// The command that would bring it in.
+        remedy: String,
+    },
+    /// Its server was started and did not come up.
+    #[error("the managed server did not start: {0}")]
+    NotStarted(String),
+    /// Its settings make no sense to it.
+    #[error("{0}")]
+    Settings(String),
+    /// Its store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Brings a provider in for one cluster: starts a managed server, or connects to the one named.
+/// `application` tells this cluster and run apart from others in one database.
+///
+/// # Errors
+/// See [`ConnectError`]; nothing is left running then.
+pub async fn connect(
+    settings: &ProviderSettings,
+    application: &str,
+) -> Result<Rc<dyn Provider>, ConnectError> {
+    match settings {
+        ProviderSettings::Inproc(_) => Ok(Rc::new(inproc::InprocProvider::default())),
+        ProviderSettings::RedisMicrosoft(_)
+        | ProviderSettings::RedisKeyspace(_)
+        | ProviderSettings::RedisSitecore(_) => redis::connect(settings, application).await,
+    }
+}

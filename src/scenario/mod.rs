@@ -1,0 +1,5 @@
+//! Scenarios: read, check, explain errors.
+
+pub mod model;
+
+pub use model::Scenario;

@@ -1,0 +1,651 @@
+//! The stored item, in ASP.NET's binary layout (facts §4), so that a genuine .NET application can
+//! read what the harness stores and the reverse.
+//!
+//! In: named values and a timeout. Out: the bytes of `SessionStateItemCollection`
+//! ([`Item::encode_items`], what Microsoft's Redis provider 5 stores) or of the whole frame
+//! ([`Item::encode`], what the state server, SQL and Sitecore store), and back.
+//!
+//! The surprising fact: a value that no code touched stays serialised and is copied through, so a
+//! type that the harness does not know survives it.
+
+use crate::quantity::mix;
+use std::borrow::Cow;
+use std::io::{Read, Write};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A session timeout in whole minutes, as it crosses the provider interface and stands on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Minutes(pub u32);
+
+impl Minutes {
+    /// The timeout in real time, when a minute of site time lasts `minute`.
+    #[must_use]
+    pub fn lasting(self, minute: Duration) -> Duration {
+        minute * self.0
+    }
+}
+
+/// Session data with its timeout. Cloning shares the values until one side changes them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    timeout: Minutes,
+    values: Rc<Vec<(Name, Value)>>,
+    dirty: bool,
+}
+
+/// Name of a value. Names compare without regard to case, as `NameObjectCollectionBase` does.
+pub type Name = Cow<'static, str>;
+
+/// One value of a session.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `System.String`.
+    Text(Text),
+    /// `System.Int32`.
+    Int32(i32),
+    /// `System.Int64`.
+    Int64(i64),
+    /// `System.Boolean`.
+    Boolean(bool),
+    /// `System.Double`.
+    Double(f64),
+    /// A null reference.
+    Null,
+    /// Any other type, as it was read: type byte and bytes.
+    Serialized(Rc<[u8]>),
+}
+
+/// Text of a session: read from a store, or generated to a length.
+#[derive(Debug, Clone)]
+pub enum Text {
+    /// Text as it was read.
+    Owned(Rc<str>),
+    /// The first `length` bytes of generated text; takes no memory of its own.
+    Generated {
+        /// Where the text comes from.
+        pool: Rc<TextPool>,
+        /// Length in bytes.
+        length: u32,
+    },
+}
+
+impl Text {
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Owned(text) => text.len(),
+            Self::Generated { length, .. } => *length as usize,
+        }
+    }
+
+    /// Whether there is no text.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn write_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Owned(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Generated { pool, length } => pool.write_to(*length as usize, out),
+        }
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        let bytes = |text: &Self| {
+            let mut out = Vec::with_capacity(text.len());
+            text.write_to(&mut out);
+            out
+        };
+        self.len() == other.len() && bytes(self) == bytes(other)
+    }
+}
+
+/// Generated text of a given compressibility; one for all sessions of a run.
+pub struct TextPool {
+    bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for TextPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TextPool({} bytes)", self.bytes.len())
+    }
+}
+
+impl TextPool {
+    /// Bytes before the text repeats: twice Deflate's window, so that the repetition itself does
+    /// not compress.
+    const LENGTH: usize = 64 * 1024;
+    /// Granularity at which compressible and random text alternate.
+    const BLOCK: usize = 128;
+
+    /// Text of which `compressibility` (0 to 1) is one repeated letter and the rest random
+    /// characters of a 64-letter alphabet.
+    #[must_use]
+    pub fn new(seed: u64, compressibility: f64) -> Self {
+        const LETTERS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let same = (Self::BLOCK as f64 * compressibility.clamp(0.0, 1.0)).round() as usize;
+        let mut state = seed;
+        let bytes = (0..Self::LENGTH)
+            .map(|at| {
+                state = mix(state);
+                if at % Self::BLOCK < same {
+                    b'x'
+                } else {
+                    LETTERS[state as usize & 63]
+                }
+            })
+            .collect();
+        Self { bytes }
+    }
+
+    fn write_to(&self, mut length: usize, out: &mut Vec<u8>) {
+        while length > 0 {
+            let part = length.min(self.bytes.len());
+            out.extend_from_slice(&self.bytes[..part]);
+            length -= part;
+        }
+    }
+}
+
+/// A stored item that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes end early, or a length points past their end.
+    #[error("the item is cut short")]
+    CutShort,
+    /// The frame has no closing 0xFF.
+    #[error("the item does not end in 0xFF")]
+    NoEnd,
+    /// A name or text is not UTF-8.
+    #[error("a name or text is not UTF-8")]
+    NotUtf8,
+    /// A value has a type byte that ASP.NET does not know.
+    #[error("unknown type {0}")]
+    UnknownType(u8),
+    /// Static objects, which no current application has.
+    #[error("the item has static objects")]
+    StaticObjects,
+    /// Deflate failed.
+    #[error("the compressed item is damaged")]
+    Compression,
+}
+
+/// Type bytes of ASP.NET's alternative serialisation (facts §4.3).
+mod kind {
+    pub const STRING: u8 = 1;
+    pub const INT32: u8 = 2;
+    pub const BOOLEAN: u8 = 3;
+    pub const DOUBLE: u8 = 9;
+    pub const INT64: u8 = 12;
+    pub const NULL: u8 = 21;
+}
+
+/// Closes a frame, and a compressed frame once more.
+const END: u8 = 0xFF;
+
+impl Item {
+    /// An empty session.
+    #[must_use]
+    pub fn new(timeout: Minutes) -> Self {
+        Self {
+            timeout,
+            values: Rc::new(Vec::new()),
+            dirty: false,
+        }
+    }
+
+    /// The timeout.
+    #[must_use]
+    pub const fn timeout(&self) -> Minutes {
+        self.timeout
+    }
+
+    /// Changes the timeout (`HttpSessionState.Timeout`).
+    pub const fn set_timeout(&mut self, timeout: Minutes) {
+        self.timeout = timeout;
+    }
+
+    /// Whether a value was set since the item was read or created.
+    #[must_use]
+    pub const fn dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// The item as a store keeps it: what was changed is now what is stored.
+    #[must_use]
+    pub fn stored(&self) -> Self {
+        Self {
+            dirty: false,
+            ..self.clone()
+        }
+    }
+
+    /// A value by its name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.values
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// Sets a value, which makes the item dirty.
+    pub fn set(&mut self, name: impl Into<Name>, value: Value) {
+        let name = name.into();
+        self.dirty = true;
+        let values = Rc::make_mut(&mut self.values);
+        match values
+            .iter_mut()
+            .find(|(known, _)| known.eq_ignore_ascii_case(&name))
+        {
+            Some((_, old)) => *old = value,
+            None => values.push((name, value)),
+        }
+    }
+
+    /// Removes a value; makes the item dirty when there was one.
+    pub fn remove(&mut self, name: &str) {
+        if self.get(name).is_some() {
+            self.dirty = true;
+            Rc::make_mut(&mut self.values).retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        }
+    }
+
+    /// All values in their order.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
+        self.values
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value))
+    }
+
+    /// An item from values that a store keeps apart, as layouts 1 to 4 of Microsoft's Redis
+    /// provider do.
+    #[must_use]
+    pub fn from_values(timeout: Minutes, values: Vec<(Name, Value)>) -> Self {
+        Self {
+            timeout,
+            values: Rc::new(values),
+            dirty: false,
+        }
+    }
+
+    /// The frame of facts §4.1: timeout, flags, values, 0xFF.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(7 + self.encoded_length());
+        out.extend_from_slice(&self.timeout.0.to_le_bytes());
+        let has_items = !self.values.is_empty();
+        out.extend_from_slice(&[u8::from(has_items), 0]);
+        if has_items {
+            self.write_items(&mut out);
+        }
+        out.push(END);
+        out
+    }
+
+    /// The frame, compressed as `compressionEnabled` does: raw Deflate, then one more 0xFF.
+    #[must_use]
+    pub fn encode_compressed(&self) -> Vec<u8> {
+        let mut encoder =
+            flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        // Writing to memory cannot fail; if it ever did, the item would be seen as damaged.
+        let _ = encoder.write_all(&self.encode());
+        let mut out = encoder.finish().unwrap_or_default();
+        out.push(END);
+        out
+    }
+
+    /// The collection of facts §4.2 alone, without timeout and flags.
+    #[must_use]
+    pub fn encode_items(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.encoded_length());
+        self.write_items(&mut out);
+        out
+    }
+
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// The bytes are not one.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Input(bytes);
+        let timeout = Minutes(input.u32()?);
+        let has_items = input.u8()? != 0;
+        if input.u8()? != 0 {
+            return Err(DecodeError::StaticObjects);
+        }
+        let values = if has_items {
+            read_items(&mut input)?
+        } else {
+            Vec::new()
+        };
+        match input.u8() {
+            Ok(END) => Ok(Self::from_values(timeout, values)),
+            _ => Err(DecodeError::NoEnd),
+        }
+    }
+
+    /// Reads a compressed frame.
+    ///
+    /// # Errors
+    /// The bytes are not one.
+    pub fn decode_compressed(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (&END, deflated) = bytes.split_last().ok_or(DecodeError::CutShort)? else {
+            return Err(DecodeError::NoEnd);
+        };
+        let mut frame = Vec::new();
+        flate2::read::DeflateDecoder::new(deflated)
+            .read_to_end(&mut frame)
+            .map_err(|_| DecodeError::Compression)?;
+        Self::decode(&frame)
+    }
+
+    /// Reads a collection without its frame.
+    ///
+    /// # Errors
+    /// The bytes are not one.
+    pub fn decode_items(bytes: &[u8], timeout: Minutes) -> Result<Self, DecodeError> {
+        Ok(Self::from_values(timeout, read_items(&mut Input(bytes))?))
+    }
+
+    fn encoded_length(&self) -> usize {
+        let entry = |(name, value): &(Name, Value)| name.len() + value.encoded_length() + 6;
+        8 + self.values.iter().map(entry).sum::<usize>()
+    }
+
+    fn write_items(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(self.values.len() as u32).to_le_bytes());
+        if self.values.is_empty() {
+            return;
+        }
+        out.extend_from_slice(&(-1i32).to_le_bytes());
+        for (name, _) in self.values.iter() {
+            write_text(name.len(), out, |out| {
+                out.extend_from_slice(name.as_bytes())
+            });
+        }
+        let ends = out.len();
+        out.resize(ends + 4 * self.values.len(), 0);
+        let start = out.len();
+        for (at, (_, value)) in self.values.iter().enumerate() {
+            value.write_to(out);
+            let end = ((out.len() - start) as u32).to_le_bytes();
+            out[ends + 4 * at..ends + 4 * at + 4].copy_from_slice(&end);
+        }
+    }
+}
+
+impl Value {
+    /// Writes the type byte and the value (facts §4.3).
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Text(text) => {
+                out.push(kind::STRING);
+                write_text(text.len(), out, |out| text.write_to(out));
+            }
+            Self::Int32(number) => {
+                out.push(kind::INT32);
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+            Self::Int64(number) => {
+                out.push(kind::INT64);
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+            Self::Boolean(truth) => out.extend_from_slice(&[kind::BOOLEAN, u8::from(*truth)]),
+            Self::Double(number) => {
+                out.push(kind::DOUBLE);
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+            Self::Null => out.push(kind::NULL),
+            Self::Serialized(bytes) => out.extend_from_slice(bytes),
+        }
+    }
+
+    /// Reads a type byte and a value.
+    ///
+    /// # Errors
+    /// The bytes are not one value.
+    pub fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Input(bytes);
+        Ok(match input.u8()? {
+            kind::STRING => Self::Text(Text::Owned(input.text()?.into())),
+            kind::INT32 => Self::Int32(i32::from_le_bytes(input.array()?)),
+            kind::INT64 => Self::Int64(i64::from_le_bytes(input.array()?)),
+            kind::BOOLEAN => Self::Boolean(input.u8()? != 0),
+            kind::DOUBLE => Self::Double(f64::from_le_bytes(input.array()?)),
+            kind::NULL => Self::Null,
+            1..=21 => Self::Serialized(bytes.into()),
+            other => return Err(DecodeError::UnknownType(other)),
+        })
+    }
+
+    fn encoded_length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len() + 6,
+            Self::Serialized(bytes) => bytes.len(),
+            _ => 9,
+        }
+    }
+}
+
+fn read_items(input: &mut Input<'_>) -> Result<Vec<(Name, Value)>, DecodeError> {
+    let count = input.u32()? as usize;
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    // Each value takes at least a name's length byte and an end offset; a larger count is damage,
+    // and must not reserve memory.
+    if count > input.0.len() {
+        return Err(DecodeError::CutShort);
+    }
+    let null_key = i32::from_le_bytes(input.array()?);
+    let mut names = Vec::with_capacity(count);
+    for at in 0..count {
+        names.push(if null_key == at as i32 {
+            Name::Borrowed("")
+        } else {
+            known(input.text()?)
+        });
+    }
+    let mut ends = Vec::with_capacity(count);
+    for _ in 0..count {
+        ends.push(input.u32()? as usize);
+    }
+    let mut start = 0;
+    let mut values = Vec::with_capacity(count);
+    let bytes = input.0;
+    for (name, end) in names.into_iter().zip(ends) {
+        let value = bytes.get(start..end).ok_or(DecodeError::CutShort)?;
+        values.push((name, Value::read(value)?));
+        start = end;
+    }
+    input.0 = &bytes[start..];
+    Ok(values)
+}
+
+/// The harness's own names need no copy.
+fn known(name: &str) -> Name {
+    super::stamp::NAMES
+        .into_iter()
+        .find(|known| *known == name)
+        .map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed)
+}
+
+/// Writes a length in groups of seven bits, then the text (`BinaryWriter.Write(string)`).
+fn write_text(length: usize, out: &mut Vec<u8>, text: impl FnOnce(&mut Vec<u8>)) {
+    let mut rest = length;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+    text(out);
+}
+
+/// Bytes that are still to be read.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+        let (taken, rest) = self
+            .0
+            .split_at_checked(length)
+            .ok_or(DecodeError::CutShort)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        self.take(N)?.try_into().map_err(|_| DecodeError::CutShort)
+    }
+
+    fn u8(&mut self) -> Result<u8, DecodeError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn u32(&mut self) -> Result<u32, DecodeError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    fn text(&mut self) -> Result<&'a str, DecodeError> {
+        let mut length = 0usize;
+        for group in 0..5 {
+            let byte = self.u8()?;
+            length |= usize::from(byte & 0x7F) << (7 * group);
+            if byte < 0x80 {
+                return std::str::from_utf8(self.take(length)?).map_err(|_| DecodeError::NotUtf8);
+            }
+        }
+        Err(DecodeError::CutShort)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        digits
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
+    }
+
+    /// Golden sample of facts §4.4.
+    const ED: &str = "14000000 01 00 03000000 FFFFFFFF 04 6E616D65 03 616765 05 7072696365 \
+        04000000 09000000 12000000 01 024564 02 2C000000 09 0000000000404140 FF";
+
+    fn ed() -> Item {
+        let mut item = Item::new(Minutes(20));
+        item.set("name", Value::Text(Text::Owned("Ed".into())));
+        item.set("age", Value::Int32(44));
+        item.set("price", Value::Double(34.5));
+        item
+    }
+
+    #[test]
+    fn an_empty_session_is_seven_bytes() {
+        assert_eq!(Item::new(Minutes(20)).encode(), hex("14000000 00 00 FF"));
+    }
+
+    #[test]
+    fn three_values_encode_to_the_golden_sample() {
+        assert_eq!(ed().encode(), hex(ED));
+    }
+
+    #[test]
+    fn the_golden_sample_decodes_to_three_values() {
+        assert_eq!(Item::decode(&hex(ED)), Ok(ed().stored()));
+    }
+
+    #[test]
+    fn the_blob_of_redis_layout_5_is_the_frame_without_its_first_6_and_last_bytes() {
+        let frame = hex(ED);
+        assert_eq!(ed().encode_items(), &frame[6..frame.len() - 1]);
+    }
+
+    #[test]
+    fn an_empty_blob_is_four_zero_bytes() {
+        assert_eq!(Item::new(Minutes(20)).encode_items(), [0; 4]);
+    }
+
+    #[test]
+    fn a_value_of_an_unknown_type_is_copied_through() {
+        // DateTime (4) is a type that the harness has no use for.
+        let bytes = hex("01000000 FFFFFFFF 01 64 09000000 04 0102030405060708");
+        let item = Item::decode_items(&bytes, Minutes(20)).unwrap();
+        assert_eq!(item.encode_items(), bytes);
+    }
+
+    #[test]
+    fn names_compare_without_regard_to_case() {
+        assert_eq!(ed().get("NAME"), ed().get("name"));
+    }
+
+    #[test]
+    fn changing_a_clone_leaves_the_stored_item_alone() {
+        let stored = ed().stored();
+        let mut changed = stored.clone();
+        changed.set("age", Value::Int32(45));
+        assert_eq!(stored.get("age"), Some(&Value::Int32(44)));
+    }
+
+    #[test]
+    fn generated_text_compresses_as_far_as_it_is_told() {
+        let length = |compressibility| {
+            let mut item = Item::new(Minutes(20));
+            let pool = Rc::new(TextPool::new(1, compressibility));
+            item.set(
+                "data",
+                Value::Text(Text::Generated {
+                    pool,
+                    length: 20_000,
+                }),
+            );
+            item.encode_compressed().len()
+        };
+        // 64 letters carry 6 of 8 bits: random text still shrinks to three quarters.
+        assert!((14_500..16_500).contains(&length(0.0)), "{}", length(0.0));
+        assert!(length(1.0) < 300, "{}", length(1.0));
+        assert!((7_000..9_500).contains(&length(0.5)), "{}", length(0.5));
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            ".{0,300}".prop_map(|text| Value::Text(Text::Owned(text.into()))),
+            any::<i32>().prop_map(Value::Int32),
+            any::<i64>().prop_map(Value::Int64),
+            any::<bool>().prop_map(Value::Boolean),
+            (-1e9..1e9f64).prop_map(Value::Double),
+            Just(Value::Null),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_what_was_encoded_gives_the_same_item(
+            minutes in 1u32..525_600,
+            values in proptest::collection::btree_map("[a-z]{1,200}", any_value(), 0..8),
+        ) {
+            let values = values.into_iter().map(|(name, value)| (Name::Owned(name), value));
+            let item = Item::from_values(Minutes(minutes), values.collect());
+            prop_assert_eq!(Item::decode(&item.encode()), Ok(item.clone()));
+            prop_assert_eq!(Item::decode_compressed(&item.encode_compressed()), Ok(item));
+        }
+
+        #[test]
+        fn decoding_any_bytes_never_panics(bytes: Vec<u8>) {
+            let _ = Item::decode(&bytes);
+            let _ = Item::decode_compressed(&bytes);
+            let _ = Item::decode_items(&bytes, Minutes(20));
+        }
+    }
+}

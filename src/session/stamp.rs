@@ -1,0 +1,118 @@
+//! What the harness writes into every session so that it can recognise it again.
+//!
+//! A few small values beside the payload: whose session it is, which life of it, how many page
+//! views it holds, and a sum over all updates. The sum is a set hash: update ids mixed and added
+//! modulo 2⁶⁴, so that a lost, doubled or reordered update shows in one comparison
+//! (facts/simulation.md §5, invariant 3).
+
+use super::item::{Item, Text, TextPool, Value};
+use crate::quantity::mix;
+use std::rc::Rc;
+
+const LIFE: &str = "life";
+const OWNER: &str = "owner";
+const PAGES: &str = "pages";
+const UPDATES: &str = "updates";
+const DATA: &str = "data";
+
+/// Names of the harness's own values.
+pub const NAMES: [&str; 5] = [LIFE, OWNER, PAGES, UPDATES, DATA];
+
+/// The harness's own values in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamp {
+    /// Which life of the session this is: a new one starts when a request finds none stored.
+    pub life: u64,
+    /// The contact whose session it is.
+    pub owner: u64,
+    /// Page views in it.
+    pub pages: u32,
+    /// Sum of all updates, each mixed, modulo 2⁶⁴.
+    pub updates: u64,
+}
+
+impl Stamp {
+    /// Reads the stamp; `None` in a session that the harness did not write, and in one that is
+    /// still uninitialised.
+    #[must_use]
+    pub fn read(item: &Item) -> Option<Self> {
+        let number = |name| match item.get(name) {
+            Some(Value::Int64(number)) => Some(*number as u64),
+            _ => None,
+        };
+        let Some(Value::Int32(pages)) = item.get(PAGES) else {
+            return None;
+        };
+        Some(Self {
+            life: number(LIFE)?,
+            owner: number(OWNER)?,
+            pages: *pages as u32,
+            updates: number(UPDATES)?,
+        })
+    }
+
+    /// Writes the stamp.
+    pub fn write(&self, item: &mut Item) {
+        item.set(LIFE, Value::Int64(self.life as i64));
+        item.set(OWNER, Value::Int64(self.owner as i64));
+        item.set(PAGES, Value::Int32(self.pages as i32));
+        item.set(UPDATES, Value::Int64(self.updates as i64));
+    }
+
+    /// The stamp after one more update by the request of this number.
+    #[must_use]
+    pub fn updated(self, request: u64, page_views: u32) -> Self {
+        Self {
+            pages: self.pages + page_views,
+            updates: self.updates.wrapping_add(mix(request)),
+            ..self
+        }
+    }
+}
+
+/// Bytes of payload in a session.
+#[must_use]
+pub fn payload_length(item: &Item) -> u32 {
+    match item.get(DATA) {
+        Some(Value::Text(text)) => text.len() as u32,
+        _ => 0,
+    }
+}
+
+/// Replaces the payload of a session by generated text of this length.
+pub fn set_payload(item: &mut Item, pool: &Rc<TextPool>, length: u32) {
+    let text = Text::Generated {
+        pool: Rc::clone(pool),
+        length,
+    };
+    item.set(DATA, Value::Text(text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Minutes;
+
+    #[test]
+    fn a_stamp_survives_the_wire() {
+        let stamp = Stamp {
+            life: u64::MAX,
+            owner: 7,
+            pages: 3,
+            updates: 1 << 63,
+        };
+        let mut item = Item::new(Minutes(20));
+        stamp.write(&mut item);
+        let read = Item::decode(&item.encode()).unwrap();
+        assert_eq!(Stamp::read(&read), Some(stamp));
+    }
+
+    #[test]
+    fn the_order_of_updates_does_not_matter() {
+        let start = Stamp::default();
+        assert_eq!(
+            start.updated(1, 1).updated(2, 1),
+            start.updated(2, 1).updated(1, 1)
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! Clusters, CD servers and load balancers.
+
+pub mod settings;

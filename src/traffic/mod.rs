@@ -1,0 +1,3 @@
+//! Who visits, when, with which devices.
+
+pub mod settings;
