@@ -1,6 +1,8 @@
 //! sessionbench.
 
 pub mod clock;
+pub mod engine;
+pub mod measure;
 pub mod providers;
 pub mod quantity;
 pub mod result;
