@@ -2,7 +2,7 @@
 
 use super::problem::{Problem, Problems, Severity};
 use super::source::Document;
-use super::{Scenario, rules, structure};
+use super::{Scenario, rules, secrets, structure};
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -17,7 +17,7 @@ pub const MAX_BYTES: u64 = 1024 * 1024;
 pub struct Loaded {
     /// The scenario.
     pub scenario: Scenario,
-    /// The file as it was read; it goes into the result.
+    /// The file as it was read, without passwords; it goes into the result.
     pub text: String,
     /// What will not show what its author expects.
     pub warnings: Problems,
@@ -93,7 +93,7 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Problems> {
     }
     Ok(Loaded {
         scenario,
-        text: text.to_owned(),
+        text: secrets::hide(text),
         warnings: Problems::new(name, text, problems),
     })
 }

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod problem;
 mod rules;
 pub mod schema;
+mod secrets;
 mod shape;
 pub mod source;
 mod structure;

@@ -184,9 +184,16 @@ pub fn expected_lateness(
             Some(Duration::from_secs(settings.pollingInterval.into()))
         }
         ProviderSettings::RedisKeyspace(settings) => {
-            let kinds = seats(run).filter(|(_, _, used)| *used == name);
-            let sessions: f64 = kinds.map(|(_, kind, _)| traffic.live(kind)).sum();
-            let scan = expiry_scan(&settings.redis, sessions);
+            let visited = run.clusters.iter().filter(|it| it.serves_visitors());
+            let weights: f64 = visited.clone().map(|cluster| cluster.weight).sum();
+            // Each cluster has a database of its own; the largest is the slowest.
+            let sessions = visited.map(|cluster| {
+                let kinds = StoreKind::ALL.into_iter();
+                let kinds = kinds.filter(|kind| cluster.provider(*kind) == Some(name));
+                let live: f64 = kinds.map(|kind| traffic.live(kind)).sum();
+                live * cluster.weight / weights
+            });
+            let scan = expiry_scan(&settings.redis, sessions.fold(0.0, f64::max));
             // The shadow key expires early, which the scan may use up.
             let lead = scenario.site_time().real(settings.shadow_key_lead);
             Some(scan.saturating_sub(lead))

@@ -2,6 +2,7 @@
 //!
 //! In: problems with byte spans. Out: miette's drawing of them, all at once.
 
+use super::secrets;
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
@@ -78,7 +79,8 @@ impl Problem {
     }
 }
 
-/// All problems of one file, in the order of the file, with the text that they point into.
+/// All problems of one file, in the order of the file, with the text that they point into; without
+/// passwords.
 #[derive(Debug)]
 pub struct Problems {
     source: NamedSource<String>,
@@ -99,7 +101,7 @@ impl Problems {
             let start = problem.labels.first().map(|label| label.span.start);
             (start, problem.severity)
         });
-        let source = NamedSource::new(name, text.to_owned());
+        let source = NamedSource::new(name, secrets::hide(text));
         Self { source, problems }
     }
 
@@ -143,9 +145,15 @@ impl Problems {
             .with_width(100);
         let mut text = String::new();
         for problem in self.problems.iter().take(DRAWN) {
+            let source = &self.source;
+            let drawable = problem
+                .labels
+                .iter()
+                .all(|label| fits(source.inner(), label.span.start));
             let shown = Shown {
                 problem,
-                source: &self.source,
+                source,
+                drawable,
             };
             if drawing.render_report(&mut text, &shown).is_err() {
                 text.push_str(&problem.message);
@@ -179,16 +187,39 @@ impl Error for Problems {}
 
 /// A span cut to the first line that it is on, without white space, and within the text.
 fn caret(text: &str, span: &Range<usize>) -> Range<usize> {
-    let start = span.start.min(text.len());
+    // At the end of the file there is nothing to show: go back to the last thing that is there.
+    let start = if span.start < text.len() {
+        span.start
+    } else {
+        text.trim_end().len()
+    };
     let end = span.end.clamp(start, text.len());
     let line = text[start..end].lines().next().unwrap_or_default();
     start..start + line.trim_end().len()
+}
+
+/// Whether the lines around a place are short enough to be drawn.
+fn fits(text: &str, at: usize) -> bool {
+    const LONG: usize = 1000;
+    let (before, after) = text.split_at(at);
+    let before = before.rsplit('\n').take(2).map(str::len);
+    let after = after.split('\n').take(2).map(str::len);
+    before.chain(after).all(|length| length < LONG)
+}
+
+/// Line and column of a place, both counted from 1, columns in characters.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
 /// A problem as miette draws it.
 struct Shown<'a> {
     problem: &'a Problem,
     source: &'a NamedSource<String>,
+    /// Whether its lines can be drawn; otherwise the message names the place.
+    drawable: bool,
 }
 
 impl fmt::Debug for Shown<'_> {
@@ -199,7 +230,14 @@ impl fmt::Debug for Shown<'_> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.problem.message)
+        f.write_str(&self.problem.message)?;
+        match self.problem.labels.first() {
+            Some(label) if !self.drawable => {
+                let (line, column) = position(self.source.inner(), label.span.start);
+                write!(f, " [{}:{line}:{column}]", self.source.name())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -219,10 +257,17 @@ impl Diagnostic for Shown<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(self.source)
+        if self.drawable {
+            Some(self.source)
+        } else {
+            None
+        }
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        if !self.drawable {
+            return None;
+        }
         let labels = self.problem.labels.iter().enumerate();
         Some(Box::new(labels.map(|(position, label)| {
             let text = Some(label.text.clone());

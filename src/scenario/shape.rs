@@ -176,7 +176,11 @@ impl<'a> Shapes<'a> {
         let schema = self.resolve(schema);
         let bound = |name| schema.get(name).and_then(Json::as_f64);
         let format = schema.get("format").and_then(Json::as_str);
-        let greatest = (format == Some("uint32")).then(|| f64::from(u32::MAX));
+        // What the type can hold is no rule of the format, but a number beyond it cannot be read.
+        let greatest = match format {
+            Some("uint32") => Some(f64::from(u32::MAX)),
+            _ => None,
+        };
         (bound("minimum"), bound("maximum").or(greatest))
     }
 
@@ -231,8 +235,10 @@ impl<'a> Shapes<'a> {
             Shape::Number { whole } => {
                 let what = if whole { "a whole number" } else { "a number" };
                 match self.bounds(schema) {
-                    (Some(least), Some(most)) => format!("{what} from {least} to {most}"),
-                    (Some(least), None) => format!("{what} of at least {least}"),
+                    (Some(least), Some(most)) if most < f64::from(u32::MAX) => {
+                        format!("{what} from {least} to {most}")
+                    }
+                    (Some(least), _) => format!("{what} of at least {least}"),
                     _ => what.to_owned(),
                 }
             }

@@ -145,6 +145,14 @@ impl Node {
         }
     }
 
+    /// The node, or one that is not looked at again because a problem was reported.
+    fn unless(mut self, refused: bool) -> Self {
+        if refused {
+            self.value = Value::Unreadable;
+        }
+        self
+    }
+
     /// The node as JSON, from which the scenario is decoded.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
@@ -212,6 +220,10 @@ impl<'a> Reader<'a> {
 
     fn syntax(&self, error: &ScanError) -> Problem {
         let at = self.offset(error.marker().index());
+        // The parser looks ahead and meets its own limit, which is higher, before ours.
+        if error.info().contains("recursion limit") {
+            return too_deep(at..at);
+        }
         let mut problem = Problem::error(format!("this is not YAML: {}", error.info()))
             .label(at..at, "the reader stopped here");
         if self.text.contains('\t') {
@@ -257,10 +269,7 @@ impl<'a> Reader<'a> {
         depth: usize,
     ) -> Result<Node, Problem> {
         if depth > MAX_DEPTH {
-            return Err(
-                Problem::error(format!("nested more than {MAX_DEPTH} levels deep"))
-                    .label(span, "one level too many"),
-            );
+            return Err(too_deep(span));
         }
         match event {
             Event::Alias(_) => {
@@ -271,6 +280,7 @@ impl<'a> Reader<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_decoration(anchor, tag.is_some(), &span);
                 let value = match style {
+                    _ if tag.is_some() => Value::Unreadable,
                     ScalarStyle::Plain => plain(&text),
                     _ => Value::Text(text.into_owned()),
                 };
@@ -278,11 +288,13 @@ impl<'a> Reader<'a> {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_decoration(anchor, tag.is_some(), &span);
-                self.list(span, depth)
+                let list = self.list(span, depth)?;
+                Ok(list.unless(tag.is_some()))
             }
             Event::MappingStart(anchor, tag) => {
                 self.refuse_decoration(anchor, tag.is_some(), &span);
-                self.mapping(span, depth)
+                let mapping = self.mapping(span, depth)?;
+                Ok(mapping.unless(tag.is_some()))
             }
             // The parser sends nothing else inside a document; if it did, nothing is read.
             _ => Ok(Node {
@@ -367,6 +379,10 @@ impl<'a> Reader<'a> {
                 .help("write the value out, so that the file reads from top to bottom"),
         );
     }
+}
+
+fn too_deep(span: Range<usize>) -> Problem {
+    Problem::error(format!("nested more than {MAX_DEPTH} levels deep")).label(span, "too deep")
 }
 
 /// What an unquoted scalar means in YAML 1.2's core schema.

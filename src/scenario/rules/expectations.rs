@@ -29,9 +29,13 @@ pub fn check(findings: &mut Findings<'_>) {
     let runs = scenario.runs();
     let used: BTreeSet<&str> = runs.iter().flat_map(providers).collect();
     think_times(findings);
-    for name in &used {
-        if let Some(settings) = scenario.providers.get(*name) {
+    for (name, settings) in &scenario.providers {
+        if used.contains(name.as_str()) {
             scaled_seconds(findings, name, settings);
+        } else {
+            let path = at(["providers", name]);
+            let message = format!("the provider `{name}` is not used");
+            findings.warning(&path, message, "no cluster, no comparison");
         }
     }
     short_timeout(findings);
@@ -255,18 +259,24 @@ fn locks(findings: &mut Findings<'_>) {
             "above `module.queue_limit`",
         );
     }
-    // Requests of one session run one after the other.
-    let page = (1.0 + visits.ajax.mean()) * visits.work.mean();
-    if page > scenario.module.execution_timeout.to_number() {
-        let page = Duration::from_secs_f64(page / 1e9);
+    let timeout = scenario.module.execution_timeout;
+    let path = at(["visits", "work"]);
+    let execution_timeout = timeout.to_number();
+    // Requests of one session run one after the other, so the last waits for all others.
+    let last_waits = visits.ajax.mean() * visits.work.mean();
+    if visits.work.high() > execution_timeout {
+        let message =
+            format!("some requests hold their session for longer than {timeout}: it is stolen");
+        findings.warning(&path, message, "longer than `module.execution_timeout`");
+    } else if last_waits > execution_timeout {
+        let message = format!(
+            "the last request of a page waits for {}, longer than {timeout}: it fails",
+            brief(Duration::from_secs_f64(last_waits / 1e9))
+        );
         findings.warning(
-            &at(["visits", "work"]),
-            format!(
-                "the requests of one page hold their session for {}, longer than the execution \
-                 timeout: locks will be stolen",
-                brief(page)
-            ),
-            "work × requests of a page",
+            &path,
+            message,
+            "× `ajax` is beyond `module.execution_timeout`",
         );
     }
 }

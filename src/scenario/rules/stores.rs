@@ -3,7 +3,7 @@
 use super::{Findings, at};
 use crate::providers::redis::settings::{RedisServer, RedisSettings};
 use crate::scenario::path::Path;
-use crate::scenario::problem::Problem;
+use crate::scenario::problem::{Label, Problem};
 use crate::scenario::suggest;
 use crate::topology::settings::Role;
 use std::collections::BTreeMap;
@@ -110,6 +110,7 @@ fn one_database_each(findings: &mut Findings<'_>) {
     let scenario = findings.scenario;
     // The database of a provider, and which cluster uses it first, at which path.
     let mut users: BTreeMap<String, (&str, Path)> = BTreeMap::new();
+    let mut told = None;
     for (cluster_name, cluster) in &scenario.clusters {
         let stores = [("private", &cluster.private), ("shared", &cluster.shared)];
         for (kind, provider) in stores {
@@ -131,7 +132,8 @@ fn one_database_each(findings: &mut Findings<'_>) {
                 users.insert(database, (cluster_name, path));
                 continue;
             };
-            if *first == cluster_name {
+            let pair = (*first, cluster_name);
+            if *first == cluster_name || told.replace(pair) == Some(pair) {
                 continue;
             }
             let first_span = findings.document.locate(first_path);
@@ -139,11 +141,10 @@ fn one_database_each(findings: &mut Findings<'_>) {
                 "the clusters `{first}` and `{cluster_name}` share one session store, `{provider}`"
             );
             let problem = findings.unsupported(&path, message, "a cluster has its own");
-            let label = crate::scenario::problem::Label {
+            problem.labels.push(Label {
                 span: first_span,
                 text: "used here too".to_owned(),
-            };
-            problem.labels.push(label);
+            });
             problem.advise(
                 "support matrix: one session database per cluster; add a second provider block",
             );

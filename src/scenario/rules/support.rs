@@ -9,25 +9,25 @@ use crate::scenario::path::Path;
 use crate::scenario::suggest;
 use crate::session::StoreKind;
 use crate::topology::settings::{Balancer, Role};
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 /// Checks every use of a provider.
 pub fn check(findings: &mut Findings<'_>) {
-    let mut used = BTreeSet::new();
+    // A contender that is one word names private and shared state at once: say it once.
+    let mut told = HashSet::new();
+    let scenario = findings.scenario;
     for place in places(findings) {
-        if let Some(name) = &place.provider {
-            used.insert(name.clone());
-            resolved(findings, &place, name);
-        }
-    }
-    for name in findings.scenario.providers.keys() {
-        if !used.contains(name) {
-            let message = format!("the provider `{name}` is not used");
-            findings.warning(
-                &at(["providers", name]),
-                message,
-                "no cluster, no comparison",
-            );
+        let Some(name) = &place.provider else {
+            continue;
+        };
+        if let Some(settings) = scenario.providers.get(name) {
+            supported(findings, &place, name, settings.capabilities());
+        } else if told.insert(name.clone()) {
+            let known: Vec<_> = scenario.providers.keys().map(String::as_str).collect();
+            let message = format!("there is no provider `{name}`");
+            findings
+                .error(&place.path, message, "not among `providers`")
+                .advise(suggest::help(name, &known, "providers"));
         }
     }
     presence(findings);
@@ -91,26 +91,9 @@ fn places(findings: &Findings<'_>) -> Vec<Place> {
     places
 }
 
-/// A provider that is named: it exists, and is supported in this place.
-fn resolved(findings: &mut Findings<'_>, place: &Place, name: &str) {
-    let scenario = findings.scenario;
-    let Some(settings) = scenario.providers.get(name) else {
-        let known: Vec<_> = scenario.providers.keys().map(String::as_str).collect();
-        // A contender that is one word names private and shared state at once: say it once.
-        let message = format!("there is no provider `{name}`");
-        if !findings
-            .problems
-            .iter()
-            .any(|problem| problem.message == message)
-        {
-            findings
-                .error(&place.path, message, "not among `providers`")
-                .advise(suggest::help(name, &known, "providers"));
-        }
-        return;
-    };
-    let capabilities = settings.capabilities();
-    let row = matrix_row(capabilities);
+/// A provider in a place where the product documentation supports it.
+fn supported(findings: &mut Findings<'_>, place: &Place, name: &str, capabilities: &Capabilities) {
+    let row = matrix_row(capabilities, findings.scenario.allow_unsupported);
     match (place.role, place.kind) {
         (Role::ContentManagement, StoreKind::Shared) => findings
             .unsupported(
@@ -213,7 +196,7 @@ fn presence(findings: &mut Findings<'_>) {
 }
 
 /// What the support matrix says of a provider.
-fn matrix_row(capabilities: &Capabilities) -> String {
+fn matrix_row(capabilities: &Capabilities, allowed: bool) -> String {
     let shared = if capabilities.supports_shared(2) {
         "shared state on any number of CD servers"
     } else if capabilities.supports_shared(1) {
@@ -230,9 +213,11 @@ fn matrix_row(capabilities: &Capabilities) -> String {
         Some(_) => "raises session end",
         None => "raises no session end",
     };
-    format!(
-        "support matrix, row `{}`: {place}, {ends}, {shared}; `allow_unsupported: true` runs it \
-         all the same",
-        capabilities.name
-    )
+    let way_out = if allowed {
+        ""
+    } else {
+        "; `allow_unsupported: true` runs it all the same"
+    };
+    let name = capabilities.name;
+    format!("support matrix, row `{name}`: {place}, {ends}, {shared}{way_out}")
 }
