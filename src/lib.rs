@@ -1,5 +1,6 @@
-//! sessionbench.
+//! A simulation and benchmarking harness for the session-state stores of ASP.NET and Sitecore sites.
 
+pub mod cli;
 pub mod clock;
 pub mod engine;
 pub mod measure;
