@@ -6,6 +6,7 @@ pub mod engine;
 pub mod measure;
 pub mod providers;
 pub mod quantity;
+pub mod report;
 pub mod result;
 pub mod scenario;
 pub mod session;

@@ -1,0 +1,194 @@
+//! What came out, in one paragraph.
+//!
+//! Only valid and whole runs are compared; the others are said to be left aside.
+
+use crate::report::{format, merge};
+use crate::result::{Result, Run, SessionEnds};
+
+/// The paragraph.
+pub(super) fn answer(result: &Result) -> String {
+    let sound: Vec<&Run> = result
+        .runs
+        .iter()
+        .filter(|run| run.validity.valid && !run.partial)
+        .collect();
+    let mut says = Vec::new();
+    if result.runs.is_empty() {
+        says.push("No run was measured.".to_owned());
+    }
+    let aside = result.runs.len() - sound.len();
+    if aside > 0 {
+        says.push(format!(
+            "{} not valid or not whole and count for nothing here.",
+            match aside {
+                1 => "One run is".to_owned(),
+                many => format!("{many} runs are"),
+            }
+        ));
+    }
+    if !sound.is_empty() {
+        says.push(load(result, &sound));
+        says.extend(session_ends(&sound));
+        says.extend(locks(&sound));
+        says.extend(objectives(&sound));
+    }
+    says.join(" ")
+}
+
+fn load(result: &Result, sound: &[&Run]) -> String {
+    let measured: Vec<u64> = sound.iter().map(|run| run.requests.measured).collect();
+    let (least, most) = (
+        measured.iter().min().copied().unwrap_or(0),
+        measured.iter().max().copied().unwrap_or(0),
+    );
+    let requests = if least == most {
+        format::count(most)
+    } else {
+        format!("{} to {}", format::count(least), format::count(most))
+    };
+    let who = match sound {
+        [only] => only.name.clone(),
+        many => format!(
+            "{} providers took the same visitors, and each",
+            spelt(many.len())
+        ),
+    };
+    format!(
+        "{who} served {requests} page requests in {}.",
+        format::duration(result.scenario.measured_ns)
+    )
+}
+
+fn private_ends(run: &Run) -> Option<&SessionEnds> {
+    run.session_ends.iter().find(|ends| ends.kind == "private")
+}
+
+fn session_ends(sound: &[&Run]) -> Vec<String> {
+    let mut says = Vec::new();
+    let mut timed: Vec<(&str, &SessionEnds)> = sound
+        .iter()
+        .filter_map(|run| Some((run.name.as_str(), private_ends(run)?)))
+        .filter(|(_, ends)| ends.lateness.count > 0)
+        .collect();
+    timed.sort_by_key(|(_, ends)| ends.lateness.p99);
+    if let Some((name, ends)) = timed.first() {
+        let compared = if timed.len() > 1 {
+            "come soonest"
+        } else {
+            "come"
+        };
+        says.push(format!(
+            "Session ends {compared} from {name}: half within {} of the deadline, 99 % within {}.",
+            format::duration(ends.lateness.p50),
+            format::duration(ends.lateness.p99)
+        ));
+    }
+    if let [_, .., (name, ends)] = timed.as_slice() {
+        says.push(format!(
+            "They come latest from {name}: half within {}, 99 % within {}.",
+            format::duration(ends.lateness.p50),
+            format::duration(ends.lateness.p99)
+        ));
+    }
+    for run in sound {
+        let Some(ends) = private_ends(run) else {
+            continue;
+        };
+        if ends.missed > 0 && ends.ended_once + ends.ended_more == 0 {
+            says.push(format!(
+                "{} never ends a session: {} were never committed.",
+                run.name,
+                format::counted(run.page_views.lost_with_visit, "page view", "page views")
+            ));
+            continue;
+        }
+        let faults: Vec<String> = [
+            (ends.missed, "missed"),
+            (ends.premature, "premature"),
+            (ends.duplicates, "duplicate"),
+        ]
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{} {what}", format::count(number)))
+        .collect();
+        if !faults.is_empty() {
+            says.push(format!("{} has {} ends.", run.name, faults.join(", ")));
+        }
+    }
+    says
+}
+
+fn locks(sound: &[&Run]) -> Option<String> {
+    let mut waits: Vec<(u64, &str)> = sound
+        .iter()
+        .filter_map(|run| {
+            let locks = merge::locks(run, "private")?;
+            (locks.contended > 0).then_some((locks.acquire_wait.p99, run.name.as_str()))
+        })
+        .collect();
+    waits.sort_unstable();
+    match waits.as_slice() {
+        [] => None,
+        [(wait, _)] => Some(format!(
+            "One request in a hundred waits {} or more for its session’s lock.",
+            format::duration(*wait)
+        )),
+        [(least, first), .., (most, last)] => Some(format!(
+            "One request in a hundred waits {} or more ({first}) to {} or more ({last}) for its \
+             session’s lock.",
+            format::duration(*least),
+            format::duration(*most)
+        )),
+    }
+}
+
+fn objectives(sound: &[&Run]) -> Option<String> {
+    let all: Vec<bool> = sound
+        .iter()
+        .flat_map(|run| &run.objectives)
+        .map(|objective| objective.met)
+        .collect();
+    let met = all.iter().filter(|met| **met).count();
+    match (met, all.len()) {
+        (_, 0) => None,
+        (met, all) if met == all => Some("All objectives are met.".to_owned()),
+        (met, all) => Some(format!("{met} of {all} objectives are met.")),
+    }
+}
+
+fn spelt(number: usize) -> String {
+    const WORDS: [&str; 10] = [
+        "No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine",
+    ];
+    WORDS
+        .get(number)
+        .map_or_else(|| number.to_string(), |word| (*word).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::comparison;
+
+    #[test]
+    fn the_answer_names_the_soonest_and_who_never_ends_a_session() {
+        let answer = answer(&comparison());
+        assert!(
+            answer.contains("come soonest from redis-sitecore"),
+            "{answer}"
+        );
+        assert!(
+            answer.contains("redis-microsoft never ends a session"),
+            "{answer}"
+        );
+    }
+
+    #[test]
+    fn an_invalid_run_is_never_the_best() {
+        let mut result = comparison();
+        result.runs[3].validity.valid = false;
+        let answer = answer(&result);
+        assert!(!answer.contains("redis-sitecore"), "{answer}");
+        assert!(answer.starts_with("One run is not valid"), "{answer}");
+    }
+}

@@ -1,0 +1,502 @@
+//! What a run's numbers mean, in sentences; the most important first.
+//!
+//! A run flows in, plain sentences flow out, each with the number that it rests on. Nothing is said
+//! where there is nothing to say, and nothing is called good that was not put to the test: an
+//! invalid run says so first and is never praised.
+//!
+//! The surprising fact: duplicates that are as many as the other servers of a cluster are no
+//! accident but the design of keyspace notifications, which every server hears (facts §10.3).
+
+use super::format::{count, counted, duration, percent};
+use super::merge;
+use crate::providers::Detection;
+use crate::result::{Distribution, Locks, Run, ScenarioInfo, SessionEnds};
+
+/// Waits below this share of the poll interval did not wait for a poll.
+const PART_OF_A_POLL: u64 = 2;
+
+/// What the numbers of a run mean, in plain language; the most important first.
+#[must_use]
+pub fn verdict(run: &Run, scenario: &ScenarioInfo) -> Vec<String> {
+    let mut says = Vec::new();
+    trust(run, &mut says);
+    for ends in &run.session_ends {
+        let subject = Subject::of(&ends.kind);
+        missing_ends(run, ends, &subject, &mut says);
+        untimely_ends(run, scenario, ends, &subject, &mut says);
+        broken_ends(ends, &subject, &mut says);
+    }
+    page_views(run, &mut says);
+    promises(run, &mut says);
+    for kind in ["private", "shared"] {
+        if let Some(locks) = merge::locks(run, kind) {
+            waits(scenario, kind, &locks, &mut says);
+        }
+    }
+    failures(run, &mut says);
+    for unproven in &run.validity.unproven {
+        says.push(format!("Proves nothing about {unproven}."));
+    }
+    soundness(run, &mut says);
+    says
+}
+
+/// What sessions of a kind are called.
+struct Subject {
+    one: &'static str,
+    many: &'static str,
+}
+
+impl Subject {
+    fn of(kind: &str) -> Self {
+        if kind == "shared" {
+            Self {
+                one: "contact session",
+                many: "contact sessions",
+            }
+        } else {
+            Self {
+                one: "visit",
+                many: "visits",
+            }
+        }
+    }
+
+    fn counted(&self, number: u64) -> String {
+        counted(number, self.one, self.many)
+    }
+}
+
+fn trust(run: &Run, says: &mut Vec<String>) {
+    if !run.validity.valid {
+        let why = if run.validity.reasons.is_empty() {
+            "no reason was recorded".to_owned()
+        } else {
+            run.validity.reasons.join("; ")
+        };
+        says.push(format!(
+            "Do not use these numbers: the run is not valid ({why})."
+        ));
+    }
+    if run.partial {
+        says.push(format!(
+            "The run was interrupted: everything here is about the {} until then.",
+            counted(run.requests.sent, "request", "requests")
+        ));
+    }
+    let uneven: Vec<&str> = run
+        .conservation
+        .iter()
+        .filter(|sum| !sum.holds)
+        .map(|sum| sum.equation.as_str())
+        .collect();
+    if !uneven.is_empty() {
+        says.push(format!(
+            "{} of {} sums do not come out even, so something was not counted: {}.",
+            uneven.len(),
+            run.conservation.len(),
+            uneven.join("; ")
+        ));
+    }
+}
+
+fn missing_ends(run: &Run, ends: &SessionEnds, subject: &Subject, says: &mut Vec<String>) {
+    let lost = run.page_views.lost_with_visit;
+    let private = ends.kind != "shared";
+    if ends.missed == 0 {
+        if !ends.supported && ends.started > 0 {
+            says.push(format!(
+                "Session end never fires for {}: the provider cannot raise it.",
+                subject.many
+            ));
+        }
+        return;
+    }
+    if !ends.supported || ends.ended_once + ends.ended_more == 0 {
+        says.push(if private {
+            format!(
+                "Session end never fires: {} ({}) were never committed.",
+                subject.counted(ends.missed),
+                counted(lost, "page view", "page views")
+            )
+        } else {
+            format!(
+                "Session end never fires for the {} that came due.",
+                subject.counted(ends.missed)
+            )
+        });
+        return;
+    }
+    let due = ends.ended_once + ends.ended_more + ends.missed;
+    let overdue = if ends.overdue.count > 0 {
+        format!(", overdue by up to {}", duration(ends.overdue.max))
+    } else {
+        String::new()
+    };
+    says.push(format!(
+        "{} ({} of those that came due) had not ended when the run did{overdue}.",
+        subject.counted(ends.missed),
+        percent(ends.missed, due)
+    ));
+}
+
+fn untimely_ends(
+    run: &Run,
+    scenario: &ScenarioInfo,
+    ends: &SessionEnds,
+    subject: &Subject,
+    says: &mut Vec<String>,
+) {
+    if ends.lateness.count > 0 {
+        let whose = if subject.one == "visit" {
+            "session ends".to_owned()
+        } else {
+            format!("ends of {}", subject.many)
+        };
+        says.push(format!(
+            "Half of all {whose} come within {} of the deadline, 99 % within {}{}.",
+            duration(ends.lateness.p50),
+            duration(ends.lateness.p99),
+            main_cause(ends)
+                .map(|cause| format!("; {cause}"))
+                .unwrap_or_default()
+        ));
+    }
+    let ended = ends.ended_once + ends.ended_more;
+    if ends.duplicates > 0 {
+        says.push(duplicates(run, ends, subject, ended));
+    }
+    if ends.premature > 0 {
+        let minute = 60e9 / scenario.scale.max(f64::MIN_POSITIVE);
+        let typical = ends.earliness.p50;
+        let by_design = detection(run, &ends.kind) == Some(Detection::Notification)
+            && (0.8..1.2).contains(&(typical as f64 / minute));
+        let how_early = match (ends.earliness.count, by_design) {
+            (0, _) => String::new(),
+            (_, true) => format!(
+                ", half of them by {} or more: one minute of the site's time, by design",
+                duration(typical)
+            ),
+            (_, false) => format!(", half of them by {} or more", duration(typical)),
+        };
+        says.push(format!(
+            "{} ended before the deadline ({} of all ends{how_early}).",
+            subject.counted(ends.premature),
+            percent(ends.premature, ended)
+        ));
+    }
+}
+
+/// The cause that most of the lateness is due to, and how much of it.
+fn main_cause(ends: &SessionEnds) -> Option<String> {
+    let weight = |parts: &Distribution| parts.mean * parts.count as f64;
+    let total: f64 = ends.lateness_by_cause.values().map(weight).sum();
+    let (cause, parts) = ends
+        .lateness_by_cause
+        .iter()
+        .max_by(|a, b| weight(a.1).total_cmp(&weight(b.1)))?;
+    let share = weight(parts) / total;
+    (share.is_finite() && share > 0.5)
+        .then(|| format!("{:.0} % of that delay is the {cause}", share * 100.0))
+}
+
+fn duplicates(run: &Run, ends: &SessionEnds, subject: &Subject, ended: u64) -> String {
+    let servers: u32 = run
+        .clusters
+        .iter()
+        .filter(|cluster| cluster.role == "content_delivery")
+        .map(|cluster| cluster.servers)
+        .sum();
+    let everyone_hears = detection(run, &ends.kind) == Some(Detection::Notification)
+        && ends.ended_once == 0
+        && servers > 1
+        && ends.duplicates == ended * u64::from(servers - 1);
+    if everyone_hears {
+        let times = match servers {
+            2 => "twice".to_owned(),
+            servers => format!("{servers} times"),
+        };
+        return format!(
+            "Every end of a {} fires {times}: each of the {servers} CD servers hears every \
+             notification ({}).",
+            subject.one,
+            counted(ends.duplicates, "duplicate", "duplicates")
+        );
+    }
+    format!(
+        "{} of {} ended more than once ({}).",
+        subject.counted(ends.ended_more),
+        count(ended),
+        counted(ends.duplicates, "duplicate", "duplicates")
+    )
+}
+
+fn detection(run: &Run, kind: &str) -> Option<Detection> {
+    let cluster = run.clusters.first()?;
+    let provider = match (kind, &cluster.shared) {
+        ("shared", Some(shared)) => shared,
+        _ => &cluster.private,
+    };
+    provider.detection
+}
+
+fn broken_ends(ends: &SessionEnds, subject: &Subject, says: &mut Vec<String>) {
+    let mut say = |number: u64, what: &str| {
+        if number > 0 {
+            says.push(format!("{} {what}.", subject.counted(number)));
+        }
+    };
+    say(ends.vanished, "vanished from the store before the deadline");
+    say(
+        ends.without_data,
+        "ended without data, so that there was nothing left to commit",
+    );
+    say(ends.handler_failed, "ended in a handler that threw");
+    say(
+        ends.contact_gone,
+        "ended after the contact's shared session, so that the contact's data was gone",
+    );
+    say(
+        ends.resurrected,
+        "were served although they were due and had not ended",
+    );
+    say(
+        ends.used_after_end,
+        "were served after their end was raised",
+    );
+    say(ends.unknown, "ended that this run never started");
+}
+
+fn page_views(run: &Run, says: &mut Vec<String>) {
+    let views = &run.page_views;
+    let never_ends = run
+        .session_ends
+        .iter()
+        .any(|ends| ends.kind != "shared" && ends.ended_once + ends.ended_more == 0);
+    if views.lost_with_visit > 0 && !never_ends {
+        says.push(format!(
+            "{} ({}) were lost with visits that were never committed.",
+            counted(views.lost_with_visit, "page view", "page views"),
+            percent(views.lost_with_visit, views.performed)
+        ));
+    }
+    if views.lost_in_visit > 0 {
+        says.push(format!(
+            "{} ({}) are missing in visits that were committed: updates were lost.",
+            counted(views.lost_in_visit, "page view", "page views"),
+            percent(views.lost_in_visit, views.performed)
+        ));
+    }
+    if views.committed_again > 0 {
+        says.push(format!(
+            "{} were committed more than once.",
+            counted(views.committed_again, "page view", "page views")
+        ));
+    }
+}
+
+fn promises(run: &Run, says: &mut Vec<String>) {
+    // Promises 4 to 7 are about session ends, which have their own sentences.
+    let broken = run
+        .integrity
+        .iter()
+        .filter(|promise| promise.violations > 0 && !(4..=7).contains(&promise.number));
+    for promise in broken {
+        says.push(format!(
+            "Broke the promise “{}” {}.",
+            promise.promise,
+            counted(promise.violations, "time", "times")
+        ));
+    }
+}
+
+fn waits(scenario: &ScenarioInfo, kind: &str, locks: &Locks, says: &mut Vec<String>) {
+    let grants = locks.acquire_wait.count;
+    if locks.contended > 0 && grants > 0 {
+        let in_steps = merge::histogram(&locks.acquire_wait)
+            .filter(|_| scenario.poll_interval_ns > 0)
+            .map(|waits| {
+                let first_step = scenario.poll_interval_ns / PART_OF_A_POLL;
+                grants - waits.count_between(0, first_step)
+            })
+            .filter(|polled| polled * PART_OF_A_POLL > locks.contended);
+        let how = match in_steps {
+            Some(_) => format!("waits in steps of {}", duration(scenario.poll_interval_ns)),
+            None => "waits".to_owned(),
+        };
+        says.push(format!(
+            "A request that meets a locked {kind} session {how}: {} of {} did, p99 of all waits \
+             is {} while locks are held for {} (p50).",
+            count(locks.contended),
+            counted(grants, "grant", "grants"),
+            duration(locks.acquire_wait.p99),
+            duration(locks.hold.p50)
+        ));
+    }
+    let mut say = |number: u64, what: &str| {
+        if number > 0 {
+            says.push(format!("{} {what}.", count(number)));
+        }
+    };
+    say(
+        locks.steals,
+        &format!("{kind} locks were stolen from a request still at work"),
+    );
+    say(
+        locks.queue_limit_refusals,
+        &format!("requests were refused by the queue limit of a {kind} session"),
+    );
+    say(
+        locks.waited_too_long,
+        &format!("requests gave up waiting for a {kind} session at their execution timeout"),
+    );
+    say(
+        locks.overtakes,
+        &format!("grants of a {kind} session overtook a request that had asked earlier"),
+    );
+}
+
+fn failures(run: &Run, says: &mut Vec<String>) {
+    let failed: u64 = run.requests.failed.values().sum();
+    if failed > 0 {
+        let reasons: Vec<String> = run
+            .requests
+            .failed
+            .iter()
+            .map(|(reason, number)| format!("{reason}: {}", count(*number)))
+            .collect();
+        says.push(format!(
+            "{} of {} failed ({}).",
+            count(failed),
+            counted(run.requests.sent, "request", "requests"),
+            reasons.join(", ")
+        ));
+    }
+}
+
+/// The last word: what was put to the test and came out well, or was never put to it.
+fn soundness(run: &Run, says: &mut Vec<String>) {
+    if !run.validity.valid || run.partial {
+        return;
+    }
+    let contended: u64 = run.stores.iter().map(|store| store.locks.contended).sum();
+    let ended: u64 = run
+        .session_ends
+        .iter()
+        .map(|ends| ends.ended_once + ends.ended_more)
+        .sum();
+    let told = |what: &str| run.validity.unproven.iter().any(|text| text.contains(what));
+    if contended == 0 && !told("lock") {
+        says.push("Proves nothing about locks: no session was ever contended.".to_owned());
+    }
+    if ended == 0 && !told("end") && run.session_ends.iter().all(|ends| ends.missed == 0) {
+        says.push("Proves nothing about session ends: none came due.".to_owned());
+    }
+    let faultless = run.session_ends.iter().all(|ends| {
+        ends.missed + ends.duplicates + ends.premature + ends.vanished + ends.without_data == 0
+    }) && run.integrity.iter().all(|promise| promise.violations == 0)
+        && run.conservation.iter().all(|sum| sum.holds)
+        && run.page_views.lost_with_visit + run.page_views.lost_in_visit == 0;
+    if faultless && contended > 0 && ended > 0 {
+        says.push(format!(
+            "Every one of {} fired exactly once, and no page view was lost while {} had to wait \
+             for a lock.",
+            counted(ended, "session end", "session ends"),
+            counted(contended, "request", "requests")
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{
+        blank, empty, inproc, redis_keyspace, redis_microsoft, redis_sitecore,
+    };
+
+    fn says(run: &Run) -> String {
+        verdict(run, &empty().scenario).join("\n")
+    }
+
+    #[test]
+    fn a_provider_without_session_end_hears_it_first_with_what_was_lost() {
+        let says = verdict(&redis_microsoft(), &empty().scenario);
+        assert_eq!(
+            says[0],
+            "Session end never fires: 2,400 visits (11,400 page views) were never committed."
+        );
+    }
+
+    #[test]
+    fn lateness_comes_with_its_main_cause() {
+        let says = says(&redis_sitecore());
+        assert!(says.contains("of the deadline, 99 % within 2."), "{says}");
+        assert!(says.contains("of that delay is the poll phase"), "{says}");
+    }
+
+    #[test]
+    fn notifications_that_every_server_hears_are_named_as_the_reason_for_duplicates() {
+        let says = says(&redis_keyspace());
+        assert!(
+            says.contains("fires twice: each of the 2 CD servers hears every notification"),
+            "{says}"
+        );
+    }
+
+    #[test]
+    fn ends_a_minute_of_site_time_early_are_early_by_design() {
+        let mut run = redis_keyspace();
+        run.session_ends[0].earliness =
+            crate::report::testing::distribution(&[6_000_000_000, 6_100_000_000]);
+        assert!(says(&run).contains("one minute of the site's time, by design"));
+    }
+
+    #[test]
+    fn waits_for_a_lock_are_told_in_steps_of_the_poll_interval() {
+        let says = says(&inproc());
+        assert!(
+            says.contains("private session waits in steps of 500 ms"),
+            "{says}"
+        );
+    }
+
+    #[test]
+    fn an_invalid_run_says_so_first_and_is_not_praised() {
+        let mut run = inproc();
+        run.validity.valid = false;
+        run.validity.reasons = vec!["lag p99 of 80 ms".to_owned()];
+        let says = verdict(&run, &empty().scenario);
+        assert_eq!(
+            says[0],
+            "Do not use these numbers: the run is not valid (lag p99 of 80 ms)."
+        );
+        assert!(
+            !says
+                .iter()
+                .any(|sentence| sentence.contains("exactly once"))
+        );
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_happened_proves_nothing() {
+        assert_eq!(
+            verdict(&blank("idle"), &empty().scenario),
+            [
+                "Proves nothing about locks: no session was ever contended.",
+                "Proves nothing about session ends: none came due.",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_faultless_run_is_praised_with_its_numbers() {
+        assert!(says(&inproc()).contains("Every one of 4,800 session ends fired exactly once"));
+    }
+
+    #[test]
+    fn a_lost_update_is_told_even_when_every_session_ended() {
+        let mut run = inproc();
+        run.page_views.lost_in_visit = 7;
+        assert!(says(&run).contains("7 page views (< 0.1 %) are missing in visits"));
+    }
+}
