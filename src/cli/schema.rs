@@ -24,14 +24,12 @@ pub enum Document {
 /// Prints a JSON Schema.
 ///
 /// # Errors
-/// None.
+/// The schema cannot be written as JSON: a defect.
 pub fn schema(arguments: &SchemaArguments) -> anyhow::Result<Outcome> {
-    print!(
-        "{}",
-        match arguments.of {
-            Document::Scenario => scenario::schema::text(),
-            Document::Result => report::schema_text(),
-        }
-    );
+    let text = match arguments.of {
+        Document::Scenario => scenario::schema::text(),
+        Document::Result => serde_json::to_string_pretty(&report::schema())? + "\n",
+    };
+    print!("{text}");
     Ok(Outcome::Good)
 }

@@ -568,6 +568,13 @@ fn close(
             expected_in_progress,
         },
     };
+    let validity = validity::judge(&recorded, &generator, virtual_time);
+    let mut integrity = recorded.integrity.clone();
+    validity.note_in(&mut integrity);
+    let recorded = Recorded {
+        integrity,
+        ..recorded
+    };
     let wanted: Vec<Objective> = scenario
         .objectives
         .iter()
@@ -583,7 +590,7 @@ fn close(
             .iter()
             .filter_map(ClusterStores::info)
             .collect(),
-        validity: validity::judge(&recorded, &generator, virtual_time),
+        validity,
         objectives: objectives::judge(&wanted, &recorded, &servers),
         requests: recorded.requests,
         stores: recorded.stores,

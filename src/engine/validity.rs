@@ -1,7 +1,7 @@
 //! Whether a run's numbers can be trusted, and what they cannot prove (design §5).
 
-use crate::measure::Recorded;
-use crate::result::{Generator, Validity};
+use crate::measure::{Promise, Recorded};
+use crate::result::{Generator, Invariant, Offender, Validity};
 use std::time::Duration;
 
 /// A generator that is later than this for one request in a hundred was the bottleneck.
@@ -59,6 +59,26 @@ pub fn judge(recorded: &Recorded, generator: &Generator, virtual_time: bool) -> 
         valid: reasons.is_empty(),
         reasons,
         unproven: unproven(recorded),
+    }
+}
+
+impl Validity {
+    /// Counts the verdict under the twelfth promise, that the harness is honest.
+    pub fn note_in(&self, integrity: &mut [Invariant]) {
+        let twelfth = integrity
+            .iter_mut()
+            .find(|it| it.number == Promise::HonestHarness as u32);
+        if let Some(promise) = twelfth {
+            promise.checked = 1;
+            promise.violations = self.reasons.len() as u64;
+            promise.offenders = (self.reasons.iter())
+                .map(|reason| Offender {
+                    at_ns: 0,
+                    session: String::new(),
+                    found: reason.clone(),
+                })
+                .collect();
+        }
     }
 }
 

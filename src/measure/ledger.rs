@@ -78,6 +78,29 @@ struct Counts {
     overdue: Values,
 }
 
+/// Whether an operation kept its session alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Touch {
+    /// By contract it did.
+    Sure,
+    /// It did unless the session had expired a moment before, or the store never got it.
+    Possible,
+}
+
+impl Touch {
+    fn of(operation: &Operation) -> Option<Self> {
+        match (operation.outcome, operation.verb) {
+            // A log-out makes the session due at once; see `released`.
+            (_, Verb::RemoveItem | Verb::CreateUninitializedItem | Verb::EndRequest) => None,
+            (Outcome::TimedOut | Outcome::Failed, _) => Some(Self::Possible),
+            // The one operation that does not tell whether there was a session.
+            (Outcome::Done, Verb::ResetItemTimeout) => Some(Self::Possible),
+            (Outcome::Found | Outcome::Done, _) => Some(Self::Sure),
+            (Outcome::Missing | Outcome::Locked, _) => None,
+        }
+    }
+}
+
 /// A session end that was raised and whose handler is still to run.
 #[derive(Debug, Clone, Copy)]
 pub struct RaisedEnd {
@@ -129,15 +152,9 @@ impl Ledger {
         if !life.born {
             return;
         }
-        let keeps_alive = match operation.verb {
-            Verb::GetItem | Verb::GetItemExclusive => operation.outcome == Outcome::Found,
-            Verb::SetAndReleaseItemExclusive
-            | Verb::ReleaseItemExclusive
-            | Verb::ResetItemTimeout => operation.outcome == Outcome::Done,
-            // A log-out makes the session due at once; see `released`.
-            Verb::RemoveItem | Verb::CreateUninitializedItem | Verb::EndRequest => false,
+        let Some(touch) = Touch::of(operation) else {
+            return;
         };
-        let unknown = matches!(operation.outcome, Outcome::TimedOut | Outcome::Failed);
         if life.ends > 0 || life.abandoned {
             return;
         }
@@ -155,15 +172,16 @@ impl Ledger {
                 );
             }
         }
-        if keeps_alive || unknown {
-            self.due.remove(life.due(self.minute));
-            if keeps_alive {
-                life.touch(operation.started, operation.done, operation.timeout);
-            } else {
-                life.maybe_touch(operation.done);
-            }
-            self.due.add(life.due(self.minute));
+        if operation.outcome != Outcome::Found && operation.started > life.due(self.minute) {
+            // Too late to keep it alive, and nothing says that it still was.
+            return;
         }
+        self.due.remove(life.due(self.minute));
+        match touch {
+            Touch::Sure => life.touch(operation.started, operation.done, operation.timeout),
+            Touch::Possible => life.maybe_touch(operation.done),
+        }
+        self.due.add(life.due(self.minute));
     }
 
     /// A request got its session.

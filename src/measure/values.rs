@@ -19,8 +19,8 @@ impl Default for Values {
 impl Values {
     /// Records a number.
     pub fn record(&mut self, value: u64) {
-        // An auto-resizing histogram refuses no value.
-        self.0.saturating_record(value);
+        // An auto-resizing histogram refuses no value; `saturating_record` would not resize it.
+        let _ = self.0.record(value);
     }
 
     /// Records a duration in nanoseconds.
@@ -49,5 +49,18 @@ impl Values {
     #[must_use]
     pub fn distribution(&self) -> Distribution {
         Distribution::of(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_an_hour_is_recorded_to_three_digits() {
+        let mut values = Values::default();
+        values.record_duration(Duration::from_secs(3600));
+        let max = values.histogram().max() as f64;
+        assert!((max / 3.6e12 - 1.0).abs() < 1e-3, "{max}");
     }
 }
