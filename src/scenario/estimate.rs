@@ -5,9 +5,10 @@
 //! a scenario is ten times too large, which is what it is for.
 
 use super::Scenario;
-use crate::quantity::{Distribution, Span, law::Quantity as _};
+use crate::quantity::{Distribution, Law, Span, law::Quantity as _};
 use crate::session::StoreKind;
-use crate::traffic::settings::{Arrivals, Contacts, Step};
+use crate::topology::settings::Role;
+use crate::traffic::settings::{Arrivals, ClusterChoice, Contacts, Step};
 
 /// Expected traffic of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,17 +51,18 @@ impl Estimate {
         let devices = contacts.devices.mean().max(1.0);
         let arrived = arrived(contacts, run);
 
-        // How often a contact comes, and whether the same session serves it again.
+        // How often a contact comes; whether the same session serves it again depends on the pause.
         let (rounds, pause) = rounds(contacts, run, person.seconds);
         let timeout = |kind| f64::from(scenario.timeout(kind).0) * 60.0;
-        let lives = |kind| if pause < timeout(kind) { 1.0 } else { rounds };
+        let continued = |kind| {
+            let below = pause.map_or(0.0, |pause| share_below(pause, timeout(kind) * 1e9));
+            (rounds - 1.0) * below
+        };
+        let lives = |kind| rounds - continued(kind);
+        let pause_seconds = pause.map_or(0.0, |pause| pause.mean() / 1e9);
         let length = |kind: StoreKind| {
-            let once = person.seconds + timeout(kind);
-            if pause < timeout(kind) {
-                once + (rounds - 1.0) * (person.seconds + pause)
-            } else {
-                once
-            }
+            let again = continued(kind) / lives(kind);
+            person.seconds + timeout(kind) + again * (person.seconds + pause_seconds)
         };
         let robot_length = |kind: StoreKind| {
             let timeout = scenario.robot_timeout(kind).unwrap_or_default();
@@ -69,7 +71,8 @@ impl Estimate {
 
         let identified = contacts.identified.fraction();
         // An anonymous contact's devices are strangers, with a shared session each.
-        let shared_per_person = identified + (1.0 - identified) * devices;
+        let shared_per_person =
+            identified * clusters_reached(scenario, devices) + (1.0 - identified) * devices;
         let visits_of_people = arrived * people * devices * rounds;
         let visits_of_robots = arrived * robots;
         let requests = visits_of_people * person.requests + visits_of_robots * robot.requests;
@@ -181,22 +184,72 @@ fn in_steps(steps: &[Step], run: f64) -> f64 {
     arrived
 }
 
-/// How often a contact comes in a run, and the site time between, in seconds.
-fn rounds(contacts: &Contacts, run: f64, visit: f64) -> (f64, f64) {
+/// How often a contact comes in a run, and the site time between.
+fn rounds(contacts: &Contacts, run: f64, visit: f64) -> (f64, Option<&Distribution<Span>>) {
     if let Some(population) = &contacts.population {
         let pause = population.pause.mean() / 1e9;
         let present = run - seconds(population.spread).min(run) / 2.0;
-        return ((present / (visit + pause)).max(1.0), pause);
+        let rounds = (present / (visit + pause)).max(1.0);
+        return (rounds, Some(&population.pause));
     }
     let Some(returning) = &contacts.returning else {
-        return (1.0, 0.0);
+        return (1.0, None);
     };
     let pause = returning.after.mean() / 1e9;
     // A geometric number of visits, but no more than fit into half a run, the mean time that is
     // left to a contact.
     let wanted = 1.0 / (1.0 - returning.share.fraction()).max(1e-9);
     let fitting = 1.0 + run / 2.0 / (visit + pause).max(1e-9);
-    (wanted.min(fitting), pause)
+    (wanted.min(fitting), Some(&returning.after))
+}
+
+/// Clusters that a contact's devices reach, each of which has a shared session of the contact.
+fn clusters_reached(scenario: &Scenario, devices: f64) -> f64 {
+    if scenario.contacts.cluster_choice == ClusterChoice::Contact {
+        return 1.0;
+    }
+    let visited = scenario.clusters.values();
+    let visited = visited.filter(|cluster| cluster.role == Role::ContentDelivery);
+    let total: f64 = visited.clone().map(|cluster| cluster.weight).sum();
+    visited
+        .map(|cluster| 1.0 - (1.0 - cluster.weight / total).powf(devices))
+        .sum()
+}
+
+/// The share of values below a limit, in nanoseconds.
+fn share_below(law: &Distribution<Span>, limit: f64) -> f64 {
+    let law = match law {
+        Distribution::Always(value) => return f64::from(value.to_number() < limit),
+        Distribution::Law(law) => law,
+    };
+    match law {
+        Law::Constant(value) => f64::from(value.to_number() < limit),
+        Law::Exponential(law) => 1.0 - (-limit / law.mean.to_number()).exp(),
+        Law::Lognormal(law) => {
+            let (median, p95) = (law.median.to_number(), law.p95.to_number());
+            // Standard deviations above the median; 1.645 of them are at the 95th percentile. The
+            // logistic curve is within 1 % of the normal law.
+            let deviations = (limit / median).ln() / (p95 / median).ln() * 1.645;
+            1.0 / (1.0 + (-1.702 * deviations).exp())
+        }
+        Law::Uniform(law) => {
+            let (min, max) = (law.min.to_number(), law.max.to_number());
+            if max > min {
+                ((limit - min) / (max - min)).clamp(0.0, 1.0)
+            } else {
+                f64::from(max < limit)
+            }
+        }
+        Law::Empirical(values) => {
+            let below = values.iter().filter(|value| value.to_number() < limit);
+            below.count() as f64 / values.len() as f64
+        }
+        Law::Weighted(values) => {
+            let total: f64 = values.iter().map(|value| value.weight).sum();
+            let below = values.iter().filter(|it| it.value.to_number() < limit);
+            below.map(|value| value.weight).sum::<f64>() / total
+        }
+    }
 }
 
 fn seconds(span: Span) -> f64 {
@@ -264,6 +317,26 @@ mod tests {
                 format!("time: {{duration: 10min}}\ncontacts: {{arrivals: {{{arrivals}}}}}\n");
             near(estimate(&traffic).contacts, expected);
         }
+    }
+
+    #[test]
+    fn a_contact_that_returns_after_the_timeout_begins_a_new_session() {
+        let returning = |after| {
+            estimate(&format!(
+                "time: {{duration: 100h}}\ncontacts: {{arrivals: {{constant: {{rate: 1/s}}}}, \
+                 returning: {{share: 50%, after: {after}}}}}\n"
+            ))
+        };
+        let contacts = returning("5min").contacts;
+        near(returning("5min").private_sessions, contacts);
+        near(returning("1h").private_sessions, 2.0 * contacts);
+        near(
+            returning("{uniform: {min: 15min, max: 25min}}").private_sessions,
+            1.5 * contacts,
+        );
+        // The shared session lives a minute longer.
+        near(returning("1230s").shared_sessions, contacts);
+        near(returning("1230s").private_sessions, 2.0 * contacts);
     }
 
     #[test]

@@ -211,11 +211,13 @@ fn expiry_scan(redis: &RedisSettings, sessions: f64) -> Duration {
     let (hz, effort, others) = match &redis.server {
         RedisServer::Managed(managed) => {
             let number = |key: &str, default: i64| match managed.config.get(key) {
-                Some(ConfigValue::Number(number)) => (*number).max(1),
-                Some(ConfigValue::Text(text)) => text.parse().unwrap_or(default).max(1),
+                Some(ConfigValue::Number(number)) => *number,
+                Some(ConfigValue::Text(text)) => text.parse().unwrap_or(default),
                 None => default,
             };
-            let (hz, effort) = (number("hz", 10), number("active-expire-effort", 1));
+            // Redis's own limits.
+            let hz = number("hz", 10).clamp(1, 500);
+            let effort = number("active-expire-effort", 1).clamp(1, 10);
             (hz, effort, managed.other_volatile_keys)
         }
         RedisServer::ConnectionString(_) => (10, 1, 0),

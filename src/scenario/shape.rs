@@ -3,8 +3,8 @@
 //! In: the schema that schemars derives from the model. Out: a [`Shape`] for any part of it, and
 //! words for what is expected there. Only the keywords that schemars emits for the model are known.
 
-use super::source::Value;
 use super::suggest;
+use super::tree::Value;
 use serde_json::Value as Json;
 
 /// What a node must be.

@@ -10,8 +10,9 @@
 use super::path::Path;
 use super::problem::Problem;
 use super::shape::{Choice, Shape, Shapes, Variant};
-use super::source::{Document, Entry, Node, Value, handle};
+use super::source::Document;
 use super::suggest;
+use super::tree::{Entry, Node, Value, handle};
 use crate::quantity::{Rate, Share, Size, Span, UnitError};
 use serde_json::Value as Json;
 use std::ops::Range;
