@@ -60,7 +60,7 @@ fn every_shipped_scenario_is_valid_by_the_shipped_schema() {
     let schema = serde_json::from_str(&fs::read_to_string(schema_path()).unwrap()).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     for (path, text) in shipped() {
-        let instance = Document::read(&text).unwrap().root.to_json();
+        let instance = serde_yaml::from_str::<serde_json::Value>(&text).unwrap();
         let errors: Vec<_> = validator
             .iter_errors(&instance)
             .map(|error| error.to_string())
@@ -74,7 +74,7 @@ fn the_shipped_schema_refuses_unknown_keys_everywhere() {
     let schema = serde_json::from_str(&fs::read_to_string(schema_path()).unwrap()).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let (_, text) = &shipped()[0];
-    let valid = Document::read(text).unwrap().root.to_json();
+    let valid = serde_yaml::from_str::<serde_json::Value>(text).unwrap();
     for pointer in [
         "",
         "/time",

@@ -2,7 +2,7 @@
 
 use crate::measure::Recorded;
 use crate::result::{self, Distribution, HistogramError, Locks, ServerUse, SessionEnds, Store};
-use crate::scenario::objective::{Metric, Objective, Statistic, Unit};
+use crate::scenario::{Metric, Objective, Statistic, Unit};
 use std::time::Duration;
 
 /// Holds a run against the scenario's objectives.

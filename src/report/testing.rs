@@ -263,6 +263,7 @@ fn run(
             sent: measured + 3_120,
             ok: measured + 3_118,
             failed: BTreeMap::from([("execution timeout".to_owned(), 2)]),
+            not_sent: 0,
             in_flight: 0,
             measured,
             per_second: measured as f64 / 600.0,

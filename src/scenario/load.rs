@@ -3,7 +3,7 @@
 use super::problem::{Problem, Problems, Severity};
 use super::source::Document;
 use super::{Scenario, rules, secrets, structure};
-use serde::Deserialize;
+use serde_yaml::with::singleton_map_recursive;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -76,11 +76,15 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Problems> {
     if !problems.is_empty() {
         return refuse(problems);
     }
-    let scenario = match Scenario::deserialize(document.root.to_json()) {
+    // Without this adapter serde_yaml reads an enum by a YAML tag instead of a key.
+    let decoded: Result<Scenario, _> =
+        singleton_map_recursive::deserialize(serde_yaml::Deserializer::from_str(text));
+    let scenario = match decoded {
         Ok(scenario) => scenario,
         // The structural check is there to leave nothing for this; should it, say what serde says.
         Err(error) => {
-            let problem = Problem::error(error.to_string()).label(0..0, "somewhere in this file");
+            let at = error.location().map_or(0, |location| location.index());
+            let problem = Problem::error(error.to_string()).label(at..at, "here");
             return refuse(vec![problem]);
         }
     };

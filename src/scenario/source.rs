@@ -3,8 +3,8 @@
 //! In: the text of a scenario. Out: a [`Document`] whose nodes carry byte spans, and every problem
 //! of the YAML itself: syntax, duplicate keys, anchors, tags, depth, more than one document.
 //!
-//! The surprising fact: this is the only YAML reader. The scenario is decoded from this very tree,
-//! through `Node::to_json`, so that what was checked and what is played cannot differ.
+//! The surprising fact: a scenario is read twice. `serde_yaml` decodes it, but tells positions of
+//! nothing but its first error; this tree exists for the carets.
 
 use super::path::{Path, Step};
 use super::problem::Problem;

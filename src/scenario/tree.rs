@@ -80,8 +80,8 @@ impl Node {
         self
     }
 
-    /// The node as JSON, from which the scenario is decoded.
-    #[must_use]
+    /// The node as JSON.
+    #[cfg(test)]
     pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Unreadable | Value::Null => serde_json::Value::Null,
