@@ -10,7 +10,7 @@
 use super::format::{count, counted, duration, percent};
 use super::merge;
 use crate::providers::Detection;
-use crate::result::{Distribution, Locks, Run, ScenarioInfo, SessionEnds};
+use crate::result::{Distribution, Run, ScenarioInfo, SessionEnds};
 
 /// Waits below this share of the poll interval did not wait for a poll.
 const PART_OF_A_POLL: u64 = 2;
@@ -20,19 +20,12 @@ const PART_OF_A_POLL: u64 = 2;
 pub fn verdict(run: &Run, scenario: &ScenarioInfo) -> Vec<String> {
     let mut says = Vec::new();
     trust(run, &mut says);
-    for ends in &run.session_ends {
-        let subject = Subject::of(&ends.kind);
-        missing_ends(run, ends, &subject, &mut says);
-        untimely_ends(run, scenario, ends, &subject, &mut says);
-        broken_ends(ends, &subject, &mut says);
-    }
+    session_ends(run, scenario, "private", &mut says);
     page_views(run, &mut says);
     promises(run, &mut says);
-    for kind in ["private", "shared"] {
-        if let Some(locks) = merge::locks(run, kind) {
-            waits(scenario, kind, &locks, &mut says);
-        }
-    }
+    waits(run, scenario, "private", &mut says);
+    session_ends(run, scenario, "shared", &mut says);
+    waits(run, scenario, "shared", &mut says);
     failures(run, &mut says);
     for unproven in &run.validity.unproven {
         says.push(format!("Proves nothing about {unproven}."));
@@ -100,6 +93,15 @@ fn trust(run: &Run, says: &mut Vec<String>) {
     }
 }
 
+fn session_ends(run: &Run, scenario: &ScenarioInfo, kind: &str, says: &mut Vec<String>) {
+    for ends in run.session_ends.iter().filter(|ends| ends.kind == kind) {
+        let subject = Subject::of(kind);
+        missing_ends(run, ends, &subject, says);
+        untimely_ends(run, scenario, ends, &subject, says);
+        broken_ends(ends, &subject, says);
+    }
+}
+
 fn missing_ends(run: &Run, ends: &SessionEnds, subject: &Subject, says: &mut Vec<String>) {
     let lost = run.page_views.lost_with_visit;
     let private = ends.kind != "shared";
@@ -158,7 +160,7 @@ fn untimely_ends(
             duration(ends.lateness.p50),
             duration(ends.lateness.p99),
             main_cause(ends)
-                .map(|cause| format!("; {cause}"))
+                .map(|cause| format!(": {cause}"))
                 .unwrap_or_default()
         ));
     }
@@ -196,8 +198,10 @@ fn main_cause(ends: &SessionEnds) -> Option<String> {
         .iter()
         .max_by(|a, b| weight(a.1).total_cmp(&weight(b.1)))?;
     let share = weight(parts) / total;
-    (share.is_finite() && share > 0.5)
-        .then(|| format!("{:.0} % of that delay is the {cause}", share * 100.0))
+    (share.is_finite() && share > 0.5).then(|| match share {
+        share if share > 0.995 => format!("the {cause} accounts for all of it"),
+        share => format!("the {cause} accounts for {:.0} % of it", share * 100.0),
+    })
 }
 
 fn duplicates(run: &Run, ends: &SessionEnds, subject: &Subject, ended: u64) -> String {
@@ -310,7 +314,10 @@ fn promises(run: &Run, says: &mut Vec<String>) {
     }
 }
 
-fn waits(scenario: &ScenarioInfo, kind: &str, locks: &Locks, says: &mut Vec<String>) {
+fn waits(run: &Run, scenario: &ScenarioInfo, kind: &str, says: &mut Vec<String>) {
+    let Some(locks) = merge::locks(run, kind) else {
+        return;
+    };
     let grants = locks.acquire_wait.count;
     if locks.contended > 0 && grants > 0 {
         let in_steps = merge::histogram(&locks.acquire_wait)
@@ -431,7 +438,7 @@ mod tests {
     fn lateness_comes_with_its_main_cause() {
         let says = says(&redis_sitecore());
         assert!(says.contains("of the deadline, 99 % within 2."), "{says}");
-        assert!(says.contains("of that delay is the poll phase"), "{says}");
+        assert!(says.contains("the poll phase accounts for 9"), "{says}");
     }
 
     #[test]

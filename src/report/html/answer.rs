@@ -127,19 +127,17 @@ fn locks(sound: &[&Run]) -> Option<String> {
         })
         .collect();
     waits.sort_unstable();
-    match waits.as_slice() {
-        [] => None,
-        [(wait, _)] => Some(format!(
-            "One request in a hundred waits {} or more for its session’s lock.",
-            format::duration(*wait)
-        )),
-        [(least, first), .., (most, last)] => Some(format!(
-            "One request in a hundred waits {} or more ({first}) to {} or more ({last}) for its \
-             session’s lock.",
-            format::duration(*least),
-            format::duration(*most)
-        )),
-    }
+    let (least, first) = waits.first()?;
+    let (most, last) = waits.last()?;
+    let (least, most) = (format::duration(*least), format::duration(*most));
+    Some(if least == most {
+        format!("One request in a hundred waits {least} or more for its session’s lock.")
+    } else {
+        format!(
+            "One request in a hundred waits {least} ({first}) to {most} ({last}) or more for its \
+             session’s lock."
+        )
+    })
 }
 
 fn objectives(sound: &[&Run]) -> Option<String> {

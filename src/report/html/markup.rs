@@ -84,6 +84,9 @@ impl Cell {
     }
 }
 
+/// Columns of a table that stands beside another one.
+const NARROW: usize = 5;
+
 /// A table whose first column names its rows.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -146,8 +149,13 @@ impl Table {
         if self.rows == 0 {
             return String::new();
         }
+        let class = if self.columns > NARROW {
+            "block broad"
+        } else {
+            "block"
+        };
         format!(
-            "<section class=\"block\"><h4>{}</h4>{}</section>\n",
+            "<section class=\"{class}\"><h4>{}</h4>{}</section>\n",
             escape(heading),
             self.bare()
         )

@@ -2,6 +2,7 @@
 
 use super::markup::{Cell, Table, escape, prose};
 use super::{Page, answer, figure, swatch, verdict};
+use crate::providers::Detection;
 use crate::report::format::{self, NOTHING, time_of};
 use crate::report::{merge, plots};
 use crate::result::{Distribution, Locks, Result, Run, SessionEnds};
@@ -123,10 +124,14 @@ fn comparison(result: &Result) -> String {
         table.row(name, columns.iter().map(cell));
     };
 
-    row(&mut table, "Mechanism", &|column| {
-        Cell::text(&mechanism(column.run))
-    });
     table.group("Session end of visits");
+    row(&mut table, "Mechanism", &|column| {
+        Cell::number(mechanism(column.run))
+    });
+    row(&mut table, "Lateness by design", &|column| {
+        let cluster = column.run.clusters.first();
+        Cell::text(cluster.map_or(NOTHING, |cluster| &cluster.private.expected_lateness))
+    });
     let late = |figure: fn(&Distribution) -> u64| {
         move |column: &Column<'_>| match column.private {
             Some(ends) if ends.started > 0 && ends.lateness.count == 0 && ends.missed > 0 => {
@@ -225,34 +230,44 @@ fn comparison(result: &Result) -> String {
     });
 
     table.group("Verdict");
-    row(&mut table, "Objectives", &|column| {
-        Cell::html(pills(column.run))
+    row(&mut table, "Validity", &|column| {
+        let run = column.run;
+        let (word, bad) = match (run.validity.valid, run.partial) {
+            (false, _) => ("not valid", true),
+            (true, true) => ("interrupted", true),
+            (true, false) => ("valid", false),
+        };
+        Cell::number(word).bad_if(bad)
     });
-    row(&mut table, "In a sentence", &|column| {
-        let sentences = verdict(column.run, &result.scenario);
-        Cell::text(sentences.first().map_or(NOTHING, String::as_str))
+    row(&mut table, "Objectives met", &|column| {
+        let all = column.run.objectives.len();
+        let met = column
+            .run
+            .objectives
+            .iter()
+            .filter(|objective| objective.met)
+            .count();
+        match all {
+            0 => Cell::number(NOTHING),
+            all => Cell::number(format!("{met} of {all}")).bad_if(met < all),
+        }
     });
     table
         .bare()
         .replacen("<table>", "<table class=\"compare\">", 1)
 }
 
-fn mechanism(run: &Run) -> String {
-    let Some(cluster) = run.clusters.first() else {
-        return NOTHING.to_owned();
-    };
-    let detection = cluster
-        .private
-        .detection
-        .map_or("no session end", |how| match how {
-            crate::providers::Detection::CacheWheel => "cache wheel",
-            crate::providers::Detection::Poll => "poll for expired sessions",
-            crate::providers::Detection::Notification => "notification of expiry",
-        });
-    format!(
-        "{detection}; expected lateness: {}",
-        cluster.private.expected_lateness
-    )
+fn mechanism(run: &Run) -> &'static str {
+    let detection = run
+        .clusters
+        .first()
+        .and_then(|cluster| cluster.private.detection);
+    match detection {
+        Some(Detection::CacheWheel) => "cache wheel",
+        Some(Detection::Poll) => "poll",
+        Some(Detection::Notification) => "notification",
+        None => "none",
+    }
 }
 
 fn figures(result: &Result) -> Page {

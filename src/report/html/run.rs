@@ -32,14 +32,16 @@ pub(super) fn section(run: &Run, index: usize, scenario: &ScenarioInfo) -> Page 
     }
     html.push_str(&contention(run, scenario)?);
     html.push_str("<div class=\"blocks\">\n");
+    html.push_str(&traffic::requests(run));
     html.push_str(&session_ends(run));
     html.push_str(&causes(run));
     html.push_str(&page_views(run));
-    html.push_str(&traffic::blocks(run));
+    html.push_str(&traffic::narrow_blocks(run));
     html.push_str(&promises(run));
-    html.push_str(&offenders(run));
     html.push_str(&conservation(run));
     html.push_str(&setup::blocks(run));
+    html.push_str(&offenders(run));
+    html.push_str(&traffic::broad_blocks(run));
     html.push_str("</div>\n</section>\n");
     Ok(html)
 }

@@ -6,18 +6,14 @@ use crate::report::merge;
 use crate::result::{Distribution, Locks, Operations, Run};
 use std::collections::BTreeMap;
 
-/// All tables of this kind.
-pub(super) fn blocks(run: &Run) -> String {
-    [
-        requests(run),
-        outcomes(run),
-        weight(run),
-        by_server(run),
-        locks(run),
-        locks_by_server(run),
-        operations(run),
-    ]
-    .concat()
+/// The tables over all CD servers.
+pub(super) fn narrow_blocks(run: &Run) -> String {
+    [locks(run), outcomes(run), weight(run)].concat()
+}
+
+/// The tables with a row for each CD server, store or operation.
+pub(super) fn broad_blocks(run: &Run) -> String {
+    [by_server(run), locks_by_server(run), operations(run)].concat()
 }
 
 const PERCENTILES: [&str; 8] = ["", "count", "p50", "p90", "p99", "p99.9", "max", "mean"];
@@ -34,7 +30,8 @@ fn percentiles(values: &Distribution) -> [Cell; 7] {
     ]
 }
 
-fn requests(run: &Run) -> String {
+/// Response, service and lag.
+pub(super) fn requests(run: &Run) -> String {
     let requests = &run.requests;
     let mut table = Table::of_numbers(&PERCENTILES);
     table.row(

@@ -4,7 +4,7 @@
 //! 100 % never ended; what it has at the left edge ended early. The surprising fact: a provider
 //! that raises no session end is drawn too, flat on the ground.
 
-use super::canvas::{Canvas, DrawError, Drawn, EndLabel, Panel, end_labels, fitted, svg};
+use super::canvas::{Canvas, DrawError, Drawn, EndLabel, MARGIN, Panel, end_labels, fitted, svg};
 use super::scale::{self, Scale};
 use super::{Figure, Ink, Width, figure};
 use crate::report::format;
@@ -127,7 +127,7 @@ fn draw(canvas: &Canvas<'_>, width: Width, curves: &[Curve<'_>]) -> Drawn {
     let (from, to) = scale::magnitude_range(least, values().max().unwrap_or(60_000_000_000));
     let panel = Panel {
         left: 52.0,
-        right: width.units() - if width == Width::Wide { 230.0 } else { 14.0 },
+        right: width.units() - if width == Width::Wide { 230.0 } else { MARGIN },
         top: 14.0,
         bottom: HEIGHT - 30.0,
         x: Scale::Logarithmic(from, to),
