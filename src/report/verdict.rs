@@ -28,7 +28,10 @@ pub fn verdict(run: &Run, scenario: &ScenarioInfo) -> Vec<String> {
     waits(run, scenario, "shared", &mut says);
     failures(run, &mut says);
     for unproven in &run.validity.unproven {
-        says.push(format!("Proves nothing about {unproven}."));
+        says.push(format!(
+            "Proves nothing about {}.",
+            unproven.trim_end_matches('.')
+        ));
     }
     soundness(run, &mut says);
     says
@@ -117,9 +120,10 @@ fn missing_ends(run: &Run, ends: &SessionEnds, subject: &Subject, says: &mut Vec
     if !ends.supported || ends.ended_once + ends.ended_more == 0 {
         says.push(if private {
             format!(
-                "Session end never fires: {} ({}) were never committed.",
+                "Session end never fires: {} ({}) {} never committed.",
                 subject.counted(ends.missed),
-                counted(lost, "page view", "page views")
+                counted(lost, "page view", "page views"),
+                if ends.missed == 1 { "was" } else { "were" }
             )
         } else {
             format!(
@@ -150,13 +154,17 @@ fn untimely_ends(
     says: &mut Vec<String>,
 ) {
     if ends.lateness.count > 0 {
-        let whose = if subject.one == "visit" {
-            "session ends".to_owned()
+        let all = match subject.one {
+            "visit" => "session ends".to_owned(),
+            _ => format!("ends of {}", subject.many),
+        };
+        let which = if ends.premature + ends.missed > 0 {
+            format!("the {all} that came and were not early")
         } else {
-            format!("ends of {}", subject.many)
+            format!("all {all}")
         };
         says.push(format!(
-            "Half of all {whose} come within {} of the deadline, 99 % within {}{}.",
+            "Half of {which} come within {} of the deadline, 99 % within {}{}.",
             duration(ends.lateness.p50),
             duration(ends.lateness.p99),
             main_cause(ends)
@@ -182,7 +190,7 @@ fn untimely_ends(
             (_, false) => format!(", half of them by {} or more", duration(typical)),
         };
         says.push(format!(
-            "{} ended before the deadline ({} of all ends{how_early}).",
+            "Ended before the deadline: {} ({} of all ends{how_early}).",
             subject.counted(ends.premature),
             percent(ends.premature, ended)
         ));
@@ -245,30 +253,26 @@ fn detection(run: &Run, kind: &str) -> Option<Detection> {
 }
 
 fn broken_ends(ends: &SessionEnds, subject: &Subject, says: &mut Vec<String>) {
-    let mut say = |number: u64, what: &str| {
+    let faults = [
+        (ends.vanished, "Vanished from the store before the deadline"),
+        (
+            ends.without_data,
+            "Ended without data, with nothing left to commit",
+        ),
+        (ends.handler_failed, "Ended in a handler that threw"),
+        (
+            ends.contact_gone,
+            "Ended after the contact’s shared session, whose data was gone",
+        ),
+        (ends.resurrected, "Served although due and not ended"),
+        (ends.used_after_end, "Served after the end was raised"),
+        (ends.unknown, "Ended though never started in this run"),
+    ];
+    for (number, what) in faults {
         if number > 0 {
-            says.push(format!("{} {what}.", subject.counted(number)));
+            says.push(format!("{what}: {}.", subject.counted(number)));
         }
-    };
-    say(ends.vanished, "vanished from the store before the deadline");
-    say(
-        ends.without_data,
-        "ended without data, so that there was nothing left to commit",
-    );
-    say(ends.handler_failed, "ended in a handler that threw");
-    say(
-        ends.contact_gone,
-        "ended after the contact's shared session, so that the contact's data was gone",
-    );
-    say(
-        ends.resurrected,
-        "were served although they were due and had not ended",
-    );
-    say(
-        ends.used_after_end,
-        "were served after their end was raised",
-    );
-    say(ends.unknown, "ended that this run never started");
+    }
 }
 
 fn page_views(run: &Run, says: &mut Vec<String>) {
@@ -277,25 +281,26 @@ fn page_views(run: &Run, says: &mut Vec<String>) {
         .session_ends
         .iter()
         .any(|ends| ends.kind != "shared" && ends.ended_once + ends.ended_more == 0);
-    if views.lost_with_visit > 0 && !never_ends {
-        says.push(format!(
-            "{} ({}) were lost with visits that were never committed.",
-            counted(views.lost_with_visit, "page view", "page views"),
-            percent(views.lost_with_visit, views.performed)
-        ));
-    }
-    if views.lost_in_visit > 0 {
-        says.push(format!(
-            "{} ({}) are missing in visits that were committed: updates were lost.",
-            counted(views.lost_in_visit, "page view", "page views"),
-            percent(views.lost_in_visit, views.performed)
-        ));
-    }
-    if views.committed_again > 0 {
-        says.push(format!(
-            "{} were committed more than once.",
-            counted(views.committed_again, "page view", "page views")
-        ));
+    let lost_with_visit = if never_ends { 0 } else { views.lost_with_visit };
+    let faults = [
+        (
+            lost_with_visit,
+            "Lost with visits that were never committed",
+        ),
+        (
+            views.lost_in_visit,
+            "Missing in visits that were committed, so updates were lost",
+        ),
+        (views.committed_again, "Committed more than once"),
+    ];
+    for (number, what) in faults {
+        if number > 0 {
+            says.push(format!(
+                "{what}: {} ({}).",
+                counted(number, "page view", "page views"),
+                percent(number, views.performed)
+            ));
+        }
     }
 }
 
@@ -340,27 +345,41 @@ fn waits(run: &Run, scenario: &ScenarioInfo, kind: &str, says: &mut Vec<String>)
             duration(locks.hold.p50)
         ));
     }
-    let mut say = |number: u64, what: &str| {
+    let requests = |number| counted(number, "request", "requests");
+    let faults = [
+        (
+            locks.steals,
+            "Stolen from a request still at work",
+            counted(
+                locks.steals,
+                &format!("{kind} lock"),
+                &format!("{kind} locks"),
+            ),
+        ),
+        (
+            locks.queue_limit_refusals,
+            "Refused by a session’s queue limit",
+            format!(
+                "{} for a {kind} session",
+                requests(locks.queue_limit_refusals)
+            ),
+        ),
+        (
+            locks.waited_too_long,
+            "Gave up waiting at the execution timeout",
+            format!("{} for a {kind} session", requests(locks.waited_too_long)),
+        ),
+        (
+            locks.overtakes,
+            "Overtook a request that had asked earlier",
+            format!("{} for a {kind} session", requests(locks.overtakes)),
+        ),
+    ];
+    for (number, what, whom) in faults {
         if number > 0 {
-            says.push(format!("{} {what}.", count(number)));
+            says.push(format!("{what}: {whom}."));
         }
-    };
-    say(
-        locks.steals,
-        &format!("{kind} locks were stolen from a request still at work"),
-    );
-    say(
-        locks.queue_limit_refusals,
-        &format!("requests were refused by the queue limit of a {kind} session"),
-    );
-    say(
-        locks.waited_too_long,
-        &format!("requests gave up waiting for a {kind} session at their execution timeout"),
-    );
-    say(
-        locks.overtakes,
-        &format!("grants of a {kind} session overtook a request that had asked earlier"),
-    );
+    }
 }
 
 fn failures(run: &Run, says: &mut Vec<String>) {
@@ -373,7 +392,7 @@ fn failures(run: &Run, says: &mut Vec<String>) {
             .map(|(reason, number)| format!("{reason}: {}", count(*number)))
             .collect();
         says.push(format!(
-            "{} of {} failed ({}).",
+            "Failed: {} of {} ({}).",
             count(failed),
             counted(run.requests.sent, "request", "requests"),
             reasons.join(", ")
@@ -399,11 +418,24 @@ fn soundness(run: &Run, says: &mut Vec<String>) {
     if ended == 0 && !told("end") && run.session_ends.iter().all(|ends| ends.missed == 0) {
         says.push("Proves nothing about session ends: none came due.".to_owned());
     }
-    let faultless = run.session_ends.iter().all(|ends| {
-        ends.missed + ends.duplicates + ends.premature + ends.vanished + ends.without_data == 0
-    }) && run.integrity.iter().all(|promise| promise.violations == 0)
+    let faulty_ends = |ends: &SessionEnds| {
+        ends.missed
+            + ends.ended_more
+            + ends.premature
+            + ends.vanished
+            + ends.without_data
+            + ends.handler_failed
+            + ends.contact_gone
+            + ends.resurrected
+            + ends.used_after_end
+            + ends.unknown
+    };
+    let views = &run.page_views;
+    let lost = views.lost_with_visit + views.lost_in_visit + views.committed_again;
+    let faultless = run.session_ends.iter().all(|ends| faulty_ends(ends) == 0)
+        && run.integrity.iter().all(|promise| promise.violations == 0)
         && run.conservation.iter().all(|sum| sum.holds)
-        && run.page_views.lost_with_visit + run.page_views.lost_in_visit == 0;
+        && lost == 0;
     if faultless && contended > 0 && ended > 0 {
         says.push(format!(
             "Every one of {} fired exactly once, and no page view was lost while {} had to wait \
@@ -504,6 +536,6 @@ mod tests {
     fn a_lost_update_is_told_even_when_every_session_ended() {
         let mut run = inproc();
         run.page_views.lost_in_visit = 7;
-        assert!(says(&run).contains("7 page views (< 0.1 %) are missing in visits"));
+        assert!(says(&run).contains("so updates were lost: 7 page views (< 0.1 %)"));
     }
 }

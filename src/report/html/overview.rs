@@ -60,18 +60,19 @@ pub(super) fn pills(run: &Run) -> String {
     if run.partial {
         pills.push_str(&pill("bad", "interrupted"));
     }
+    for unproven in &run.validity.unproven {
+        let what = unproven.split(':').next().unwrap_or(unproven);
+        pills.push_str(&pill("", &format!("unproven: {}", escape(what))));
+    }
     let all = run.objectives.len();
     let met = run
         .objectives
         .iter()
         .filter(|objective| objective.met)
         .count();
-    match (met, all) {
-        (_, 0) => {}
-        (met, all) if met == all => {
-            pills.push_str(&pill("good", &format!("{met}/{all} objectives")))
-        }
-        (met, all) => pills.push_str(&pill("bad", &format!("{met}/{all} objectives"))),
+    if all > 0 {
+        let class = if met == all { "good" } else { "bad" };
+        pills.push_str(&pill(class, &format!("{met}/{all} objectives")));
     }
     pills
 }
@@ -160,8 +161,8 @@ fn comparison(result: &Result) -> String {
         Cell::number(format::percent(lost, views.performed)).bad_if(lost > 0)
     });
 
-    table.group("Locks");
-    for (kind, name) in ["private", "shared"].into_iter().enumerate() {
+    table.group("Wait for a lock");
+    for (kind, name) in ["Visits", "Contacts"].into_iter().enumerate() {
         if columns.iter().all(|column| column.locks[kind].is_none()) {
             continue;
         }
@@ -173,16 +174,8 @@ fn comparison(result: &Result) -> String {
                 ))
             }
         };
-        row(
-            &mut table,
-            &format!("Acquire wait p50, {name}"),
-            &wait(|d| d.p50),
-        );
-        row(
-            &mut table,
-            &format!("Acquire wait p99, {name}"),
-            &wait(|d| d.p99),
-        );
+        row(&mut table, &format!("{name}, p50"), &wait(|d| d.p50));
+        row(&mut table, &format!("{name}, p99"), &wait(|d| d.p99));
     }
 
     table.group("Page requests");
@@ -216,7 +209,7 @@ fn comparison(result: &Result) -> String {
             .max();
         Cell::number(bytes.map_or_else(|| NOTHING.to_owned(), format::bytes))
     });
-    row(&mut table, "Store CPU per 1,000 requests", &|column| {
+    row(&mut table, "CPU per 1,000 requests", &|column| {
         let cpu = column
             .run
             .servers

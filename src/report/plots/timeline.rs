@@ -233,8 +233,11 @@ fn draw_row(canvas: &Canvas<'_>, frame: Panel, row: &Row) -> Drawn {
     name_at += text_width(row.title, TEXT) + 14.0;
     for column in &row.columns {
         draw_column(canvas, &panel, row.unit, column)?;
-        canvas.text((name_at, title), column.name, column.ink, TEXT, Side::Start)?;
-        name_at += text_width(column.name, TEXT) + 12.0;
+        // The only column of a row is what the row's title says.
+        if !column.name.is_empty() {
+            canvas.text((name_at, title), column.name, column.ink, TEXT, Side::Start)?;
+            name_at += text_width(column.name, TEXT) + 12.0;
+        }
     }
     Ok(())
 }
