@@ -126,9 +126,9 @@ impl Table {
 
     /// A heading between rows.
     pub(super) fn group(&mut self, name: &str) {
-        let _ = write!(
+        let _ = writeln!(
             self.body,
-            "<tr class=\"group\"><th scope=\"rowgroup\">{}</th><td colspan=\"{}\"></td></tr>\n",
+            "<tr class=\"group\"><th scope=\"rowgroup\">{}</th><td colspan=\"{}\"></td></tr>",
             escape(name),
             self.columns.saturating_sub(1).max(1)
         );

@@ -115,6 +115,11 @@ fn by_server(run: &Run) -> String {
     table.under("CD servers")
 }
 
+/// A number of locks.
+type Count = fn(&Locks) -> u64;
+/// A figure of locks as text.
+type Figure = fn(&Locks) -> String;
+
 fn locks(run: &Run) -> String {
     let kinds: Vec<(&str, Locks)> = ["private", "shared"]
         .into_iter()
@@ -125,7 +130,7 @@ fn locks(run: &Run) -> String {
     }
     let headings = kinds.iter().map(|(kind, _)| Cell::number(kind));
     let mut table = Table::new(std::iter::once(Cell::text("All CD servers")).chain(headings));
-    let times: [(&str, fn(&Locks) -> String); 9] = [
+    let times: [(&str, Figure); 9] = [
         ("Grants", |locks| format::count(locks.acquire_wait.count)),
         ("Of those, had to wait", |locks| {
             format::percent(locks.contended, locks.acquire_wait.count)
@@ -166,7 +171,7 @@ fn locks(run: &Run) -> String {
             })
         }),
     );
-    let counts: [(&str, fn(&Locks) -> u64); 3] = [
+    let counts: [(&str, Count); 3] = [
         ("Gets that found a lock", |locks| locks.wasted_polls),
         ("Overtakes", |locks| locks.overtakes),
         ("Longest queue", |locks| locks.longest_queue),
@@ -179,7 +184,7 @@ fn locks(run: &Run) -> String {
                 .map(|(_, locks)| Cell::number(format::count(figure(locks)))),
         );
     }
-    let faults: [(&str, fn(&Locks) -> u64); 3] = [
+    let faults: [(&str, Count); 3] = [
         ("Steals", |locks| locks.steals),
         ("Refused by the queue limit", |locks| {
             locks.queue_limit_refusals
