@@ -164,3 +164,28 @@ fn draw(canvas: &Canvas<'_>, width: Width, curves: &[Curve<'_>]) -> Drawn {
         .collect();
     end_labels(canvas, &panel, labels)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{comparison, empty};
+
+    #[test]
+    fn a_provider_that_ends_no_session_is_named_as_one() {
+        let figure = lateness(&comparison(), "private").unwrap().unwrap();
+        assert!(figure.wide.contains("redis-microsoft: never"));
+    }
+
+    #[test]
+    fn missed_ends_are_what_a_curve_lacks() {
+        let result = comparison();
+        let curve = Curve::of("run", 0, &result.runs[2].session_ends[0]).unwrap();
+        assert_eq!((curve.due, curve.early), (2_400, 360));
+        assert_eq!(curve.ended.last().map(|last| last.1), Some(2_380));
+    }
+
+    #[test]
+    fn without_a_session_that_came_due_there_is_no_plot() {
+        assert!(lateness(&empty(), "private").unwrap().is_none());
+    }
+}
