@@ -99,7 +99,7 @@ pub fn percent(part: u64, whole: u64) -> String {
     }
 }
 
-/// A size in bytes: `824 B`, `20 KiB`, `1.50 GiB`.
+/// A size in bytes: `824 B`, `20 KiB`, `1.5 GiB`.
 #[must_use]
 pub fn bytes(size: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -148,7 +148,7 @@ fn in_unit(nanoseconds: u64, unit: u64, name: &str) -> String {
     format!("{value} {name}")
 }
 
-/// Three digits at least before the point, and no zeros at the end of a fraction.
+/// At most three digits, but all of those before the point, and no zeros at the end of a fraction.
 fn three_digits(value: f64) -> String {
     let decimals = match value {
         v if v >= 99.95 => 0,
@@ -156,10 +156,10 @@ fn three_digits(value: f64) -> String {
         _ => 2,
     };
     let text = format!("{value:.decimals$}");
-    match text.strip_suffix(".00").or_else(|| text.strip_suffix(".0")) {
-        Some(whole) => whole.to_owned(),
-        None => text,
+    if decimals == 0 {
+        return text;
     }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -205,7 +205,7 @@ mod tests {
     fn sizes_change_unit_at_1024() {
         assert_eq!(bytes(824), "824 B");
         assert_eq!(bytes(20 * 1024), "20 KiB");
-        assert_eq!(bytes(1536 * 1024 * 1024), "1.50 GiB");
+        assert_eq!(bytes(1536 * 1024 * 1024), "1.5 GiB");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! result itself), `report.html` (one self-contained page), `summary.md` (tables for a CI job) and
 //! HdrHistogram's own files. Nothing here measures or judges anew; only [`verdict()`] and the
 //! pictures choose what to point at. **A new output goes here**: a function from result to files,
-//! and a line in [`EXPORTERS`].
+//! and a line in `EXPORTERS`.
 //!
 //! The surprising fact: the page holds every plot twice, drawn for a desk and for a phone, because
 //! text in a plot that is scaled down to a phone's width cannot be read.

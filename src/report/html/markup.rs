@@ -84,6 +84,9 @@ impl Cell {
     }
 }
 
+/// Columns of a table that stands beside another one.
+const NARROW: usize = 5;
+
 /// A table whose first column names its rows.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -123,9 +126,9 @@ impl Table {
 
     /// A heading between rows.
     pub(super) fn group(&mut self, name: &str) {
-        let _ = write!(
+        let _ = writeln!(
             self.body,
-            "<tr class=\"group\"><th scope=\"rowgroup\">{}</th><td colspan=\"{}\"></td></tr>\n",
+            "<tr class=\"group\"><th scope=\"rowgroup\">{}</th><td colspan=\"{}\"></td></tr>",
             escape(name),
             self.columns.saturating_sub(1).max(1)
         );
@@ -146,8 +149,13 @@ impl Table {
         if self.rows == 0 {
             return String::new();
         }
+        let class = if self.columns > NARROW {
+            "block broad"
+        } else {
+            "block"
+        };
         format!(
-            "<section class=\"block\"><h4>{}</h4>{}</section>\n",
+            "<section class=\"{class}\"><h4>{}</h4>{}</section>\n",
             escape(heading),
             self.bare()
         )

@@ -90,7 +90,7 @@ fn page(result: &Result) -> Page {
     page.push_str(&banners(result));
     page.push_str(&overview::overview(result)?);
     for (index, run) in result.runs.iter().enumerate() {
-        page.push_str(&run::section(run, index, &result.scenario)?);
+        page.push_str(&run::section(result, index, run)?);
     }
     page.push_str(&left_out(result));
     page.push_str("</main>\n");

@@ -2,6 +2,7 @@
 
 use super::markup::{Cell, Table, escape, prose};
 use super::{Page, answer, figure, swatch, verdict};
+use crate::providers::Detection;
 use crate::report::format::{self, NOTHING, time_of};
 use crate::report::{merge, plots};
 use crate::result::{Distribution, Locks, Result, Run, SessionEnds};
@@ -59,18 +60,19 @@ pub(super) fn pills(run: &Run) -> String {
     if run.partial {
         pills.push_str(&pill("bad", "interrupted"));
     }
+    for unproven in &run.validity.unproven {
+        let what = unproven.split(':').next().unwrap_or(unproven);
+        pills.push_str(&pill("", &format!("unproven: {}", escape(what))));
+    }
     let all = run.objectives.len();
     let met = run
         .objectives
         .iter()
         .filter(|objective| objective.met)
         .count();
-    match (met, all) {
-        (_, 0) => {}
-        (met, all) if met == all => {
-            pills.push_str(&pill("good", &format!("{met}/{all} objectives")))
-        }
-        (met, all) => pills.push_str(&pill("bad", &format!("{met}/{all} objectives"))),
+    if all > 0 {
+        let class = if met == all { "good" } else { "bad" };
+        pills.push_str(&pill(class, &format!("{met}/{all} objectives")));
     }
     pills
 }
@@ -123,10 +125,14 @@ fn comparison(result: &Result) -> String {
         table.row(name, columns.iter().map(cell));
     };
 
-    row(&mut table, "Mechanism", &|column| {
-        Cell::text(&mechanism(column.run))
-    });
     table.group("Session end of visits");
+    row(&mut table, "Mechanism", &|column| {
+        Cell::number(mechanism(column.run))
+    });
+    row(&mut table, "Lateness by design", &|column| {
+        let cluster = column.run.clusters.first();
+        Cell::text(cluster.map_or(NOTHING, |cluster| &cluster.private.expected_lateness))
+    });
     let late = |figure: fn(&Distribution) -> u64| {
         move |column: &Column<'_>| match column.private {
             Some(ends) if ends.started > 0 && ends.lateness.count == 0 && ends.missed > 0 => {
@@ -155,8 +161,8 @@ fn comparison(result: &Result) -> String {
         Cell::number(format::percent(lost, views.performed)).bad_if(lost > 0)
     });
 
-    table.group("Locks");
-    for (kind, name) in ["private", "shared"].into_iter().enumerate() {
+    table.group("Wait for a lock");
+    for (kind, name) in ["Visits", "Contacts"].into_iter().enumerate() {
         if columns.iter().all(|column| column.locks[kind].is_none()) {
             continue;
         }
@@ -168,16 +174,8 @@ fn comparison(result: &Result) -> String {
                 ))
             }
         };
-        row(
-            &mut table,
-            &format!("Acquire wait p50, {name}"),
-            &wait(|d| d.p50),
-        );
-        row(
-            &mut table,
-            &format!("Acquire wait p99, {name}"),
-            &wait(|d| d.p99),
-        );
+        row(&mut table, &format!("{name}, p50"), &wait(|d| d.p50));
+        row(&mut table, &format!("{name}, p99"), &wait(|d| d.p99));
     }
 
     table.group("Page requests");
@@ -211,7 +209,7 @@ fn comparison(result: &Result) -> String {
             .max();
         Cell::number(bytes.map_or_else(|| NOTHING.to_owned(), format::bytes))
     });
-    row(&mut table, "Store CPU per 1,000 requests", &|column| {
+    row(&mut table, "CPU per 1,000 requests", &|column| {
         let cpu = column
             .run
             .servers
@@ -225,34 +223,44 @@ fn comparison(result: &Result) -> String {
     });
 
     table.group("Verdict");
-    row(&mut table, "Objectives", &|column| {
-        Cell::html(pills(column.run))
+    row(&mut table, "Validity", &|column| {
+        let run = column.run;
+        let (word, bad) = match (run.validity.valid, run.partial) {
+            (false, _) => ("not valid", true),
+            (true, true) => ("interrupted", true),
+            (true, false) => ("valid", false),
+        };
+        Cell::number(word).bad_if(bad)
     });
-    row(&mut table, "In a sentence", &|column| {
-        let sentences = verdict(column.run, &result.scenario);
-        Cell::text(sentences.first().map_or(NOTHING, String::as_str))
+    row(&mut table, "Objectives met", &|column| {
+        let all = column.run.objectives.len();
+        let met = column
+            .run
+            .objectives
+            .iter()
+            .filter(|objective| objective.met)
+            .count();
+        match all {
+            0 => Cell::number(NOTHING),
+            all => Cell::number(format!("{met} of {all}")).bad_if(met < all),
+        }
     });
     table
         .bare()
         .replacen("<table>", "<table class=\"compare\">", 1)
 }
 
-fn mechanism(run: &Run) -> String {
-    let Some(cluster) = run.clusters.first() else {
-        return NOTHING.to_owned();
-    };
-    let detection = cluster
-        .private
-        .detection
-        .map_or("no session end", |how| match how {
-            crate::providers::Detection::CacheWheel => "cache wheel",
-            crate::providers::Detection::Poll => "poll for expired sessions",
-            crate::providers::Detection::Notification => "notification of expiry",
-        });
-    format!(
-        "{detection}; expected lateness: {}",
-        cluster.private.expected_lateness
-    )
+fn mechanism(run: &Run) -> &'static str {
+    let detection = run
+        .clusters
+        .first()
+        .and_then(|cluster| cluster.private.detection);
+    match detection {
+        Some(Detection::CacheWheel) => "cache wheel",
+        Some(Detection::Poll) => "poll",
+        Some(Detection::Notification) => "notification",
+        None => "none",
+    }
 }
 
 fn figures(result: &Result) -> Page {

@@ -5,10 +5,12 @@ use super::overview::{pills, title};
 use super::{Page, figure, setup, swatch, traffic, verdict};
 use crate::report::format::{self, NOTHING, time_of};
 use crate::report::plots;
-use crate::result::{Distribution, Run, ScenarioInfo, SessionEnds};
+use crate::result::{Distribution, Result, Run, ScenarioInfo, SessionEnds};
 
-/// The section of a run.
-pub(super) fn section(run: &Run, index: usize, scenario: &ScenarioInfo) -> Page {
+/// The section of a run. Its tables are folded away where there are several runs to read about.
+pub(super) fn section(result: &Result, index: usize, run: &Run) -> Page {
+    let scenario = &result.scenario;
+    let alone = result.runs.len() == 1;
     let mut html = format!(
         "<section class=\"run\" id=\"run-{index}\">\n<h2>{}{}</h2>\n<p class=\"title\">{}</p>\n\
          <p>{}<span class=\"meta\">{}</span></p>\n",
@@ -31,16 +33,25 @@ pub(super) fn section(run: &Run, index: usize, scenario: &ScenarioInfo) -> Page 
         html.push_str(&figure("As it went", &plot, "", &timeline_caption(run)));
     }
     html.push_str(&contention(run, scenario)?);
-    html.push_str("<div class=\"blocks\">\n");
-    html.push_str(&session_ends(run));
-    html.push_str(&causes(run));
-    html.push_str(&page_views(run));
-    html.push_str(&traffic::blocks(run));
-    html.push_str(&promises(run));
     html.push_str(&offenders(run));
-    html.push_str(&conservation(run));
-    html.push_str(&setup::blocks(run));
-    html.push_str("</div>\n</section>\n");
+    let tables = [
+        traffic::requests(run),
+        session_ends(run),
+        causes(run),
+        page_views(run),
+        traffic::narrow_blocks(run),
+        promises(run),
+        conservation(run),
+        setup::blocks(run),
+        traffic::broad_blocks(run),
+    ];
+    html.push_str(&format!(
+        "<details{}><summary>Every number of {}</summary>\n<div class=\"blocks\">\n{}</div>\n\
+         </details>\n</section>\n",
+        if alone { " open" } else { "" },
+        escape(&run.name),
+        tables.concat()
+    ));
     Ok(html)
 }
 
@@ -115,11 +126,16 @@ fn contention(run: &Run, scenario: &ScenarioInfo) -> Page {
     Ok(figure("One lock, moment by moment", &plot, "", &caption))
 }
 
+/// A number of session ends.
+type Count = fn(&SessionEnds) -> u64;
+/// A distribution of session ends, and the figure of it that is shown.
+type Time = (fn(&SessionEnds) -> &Distribution, fn(&Distribution) -> u64);
+
 fn session_ends(run: &Run) -> String {
     let kinds: Vec<&SessionEnds> = run.session_ends.iter().collect();
     let headings = kinds.iter().map(|ends| Cell::number(&ends.kind));
     let mut table = Table::new(std::iter::once(Cell::text("")).chain(headings));
-    let count = |table: &mut Table, name: &str, figure: fn(&SessionEnds) -> u64| {
+    let count = |table: &mut Table, name: &str, figure: Count| {
         table.row(
             name,
             kinds
@@ -127,7 +143,7 @@ fn session_ends(run: &Run) -> String {
                 .map(|ends| Cell::number(format::count(figure(ends)))),
         );
     };
-    let fault = |table: &mut Table, name: &str, figure: fn(&SessionEnds) -> u64| {
+    let fault = |table: &mut Table, name: &str, figure: Count| {
         table.row(name, kinds.iter().map(|ends| Cell::fault(figure(ends))));
     };
     count(&mut table, "Started", |ends| ends.started);
@@ -137,7 +153,7 @@ fn session_ends(run: &Run) -> String {
     count(&mut table, "Alive at the end", |ends| ends.alive);
     table.group("How they ended");
     count(&mut table, "By log-out", |ends| ends.abandoned);
-    let faults: [(&str, fn(&SessionEnds) -> u64); 10] = [
+    let faults: [(&str, Count); 10] = [
         ("Duplicate ends", |ends| ends.duplicates),
         ("Premature", |ends| ends.premature),
         ("Vanished before due", |ends| ends.vanished),
@@ -162,32 +178,25 @@ fn session_ends(run: &Run) -> String {
         }
     }
     table.group("When");
-    let times: [(
-        &str,
-        fn(&SessionEnds) -> &Distribution,
-        fn(&Distribution) -> u64,
-    ); 8] = [
-        ("Lateness p50", |ends| &ends.lateness, |d| d.p50),
-        ("Lateness p90", |ends| &ends.lateness, |d| d.p90),
-        ("Lateness p99", |ends| &ends.lateness, |d| d.p99),
-        ("Lateness max", |ends| &ends.lateness, |d| d.max),
-        ("Early by, p50", |ends| &ends.earliness, |d| d.p50),
-        ("Missed: overdue by, max", |ends| &ends.overdue, |d| d.max),
-        ("Handler p99", |ends| &ends.handler, |d| d.p99),
+    let times: [(&str, Time); 8] = [
+        ("Lateness p50", (|ends| &ends.lateness, |d| d.p50)),
+        ("Lateness p90", (|ends| &ends.lateness, |d| d.p90)),
+        ("Lateness p99", (|ends| &ends.lateness, |d| d.p99)),
+        ("Lateness max", (|ends| &ends.lateness, |d| d.max)),
+        ("Early by, p50", (|ends| &ends.earliness, |d| d.p50)),
+        ("Missed: overdue by, max", (|ends| &ends.overdue, |d| d.max)),
+        ("Handler p99", (|ends| &ends.handler, |d| d.p99)),
         (
             "Uncertainty of due, p99",
-            |ends| &ends.due_uncertainty,
-            |d| d.p99,
+            (|ends| &ends.due_uncertainty, |d| d.p99),
         ),
     ];
-    for (name, of, figure) in times {
+    for (name, (of, figure)) in times {
         if kinds.iter().any(|ends| of(ends).count > 0) {
-            table.row(
-                name,
-                kinds
-                    .iter()
-                    .map(|ends| Cell::number(time_of(of(ends), figure))),
-            );
+            let cells = kinds
+                .iter()
+                .map(|ends| Cell::number(time_of(of(ends), figure)));
+            table.row(name, cells);
         }
     }
     if kinds.iter().all(|ends| ends.lateness.count == 0) {

@@ -6,18 +6,14 @@ use crate::report::merge;
 use crate::result::{Distribution, Locks, Operations, Run};
 use std::collections::BTreeMap;
 
-/// All tables of this kind.
-pub(super) fn blocks(run: &Run) -> String {
-    [
-        requests(run),
-        outcomes(run),
-        weight(run),
-        by_server(run),
-        locks(run),
-        locks_by_server(run),
-        operations(run),
-    ]
-    .concat()
+/// The tables over all CD servers.
+pub(super) fn narrow_blocks(run: &Run) -> String {
+    [locks(run), outcomes(run), weight(run)].concat()
+}
+
+/// The tables with a row for each CD server, store or operation.
+pub(super) fn broad_blocks(run: &Run) -> String {
+    [by_server(run), locks_by_server(run), operations(run)].concat()
 }
 
 const PERCENTILES: [&str; 8] = ["", "count", "p50", "p90", "p99", "p99.9", "max", "mean"];
@@ -34,7 +30,8 @@ fn percentiles(values: &Distribution) -> [Cell; 7] {
     ]
 }
 
-fn requests(run: &Run) -> String {
+/// Response, service and lag.
+pub(super) fn requests(run: &Run) -> String {
     let requests = &run.requests;
     let mut table = Table::of_numbers(&PERCENTILES);
     table.row(
@@ -118,6 +115,11 @@ fn by_server(run: &Run) -> String {
     table.under("CD servers")
 }
 
+/// A number of locks.
+type Count = fn(&Locks) -> u64;
+/// A figure of locks as text.
+type Figure = fn(&Locks) -> String;
+
 fn locks(run: &Run) -> String {
     let kinds: Vec<(&str, Locks)> = ["private", "shared"]
         .into_iter()
@@ -128,7 +130,7 @@ fn locks(run: &Run) -> String {
     }
     let headings = kinds.iter().map(|(kind, _)| Cell::number(kind));
     let mut table = Table::new(std::iter::once(Cell::text("All CD servers")).chain(headings));
-    let times: [(&str, fn(&Locks) -> String); 9] = [
+    let times: [(&str, Figure); 9] = [
         ("Grants", |locks| format::count(locks.acquire_wait.count)),
         ("Of those, had to wait", |locks| {
             format::percent(locks.contended, locks.acquire_wait.count)
@@ -169,7 +171,7 @@ fn locks(run: &Run) -> String {
             })
         }),
     );
-    let counts: [(&str, fn(&Locks) -> u64); 3] = [
+    let counts: [(&str, Count); 3] = [
         ("Gets that found a lock", |locks| locks.wasted_polls),
         ("Overtakes", |locks| locks.overtakes),
         ("Longest queue", |locks| locks.longest_queue),
@@ -182,7 +184,7 @@ fn locks(run: &Run) -> String {
                 .map(|(_, locks)| Cell::number(format::count(figure(locks)))),
         );
     }
-    let faults: [(&str, fn(&Locks) -> u64); 3] = [
+    let faults: [(&str, Count); 3] = [
         ("Steals", |locks| locks.steals),
         ("Refused by the queue limit", |locks| {
             locks.queue_limit_refusals

@@ -30,6 +30,9 @@ const FONT_BOX: f64 = 1.24;
 /// Size of ordinary text.
 pub(super) const TEXT: f64 = 12.5;
 
+/// Room to the right of a panel that has nothing beside it.
+pub(super) const MARGIN: f64 = 14.0;
+
 /// On which side of its point a text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -176,24 +179,17 @@ impl Panel {
         let mut free_from = f64::NEG_INFINITY;
         for tick in ticks {
             let (x, _) = self.at(tick.value, 0.0);
+            // The name of the last tick stays on the sheet.
             let half = text_width(&tick.label, TEXT) / 2.0;
-            if x - half < free_from {
+            let middle = x.min(self.right + MARGIN - half);
+            if middle - half < free_from {
                 continue;
             }
-            free_from = x + half + 6.0;
-            canvas.line(
-                &[(x, self.bottom), (x, self.bottom + 4.0)],
-                Ink::Rule,
-                1.0,
-                1.0,
-            )?;
-            canvas.text(
-                (x, self.bottom + 15.0),
-                &tick.label,
-                Ink::Muted,
-                TEXT,
-                Side::Middle,
-            )?;
+            free_from = middle + half + 6.0;
+            let mark = [(x, self.bottom), (x, self.bottom + 4.0)];
+            canvas.line(&mark, Ink::Rule, 1.0, 1.0)?;
+            let below = (middle, self.bottom + 15.0);
+            canvas.text(below, &tick.label, Ink::Muted, TEXT, Side::Middle)?;
         }
         Ok(())
     }

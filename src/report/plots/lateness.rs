@@ -4,7 +4,7 @@
 //! 100 % never ended; what it has at the left edge ended early. The surprising fact: a provider
 //! that raises no session end is drawn too, flat on the ground.
 
-use super::canvas::{Canvas, DrawError, Drawn, EndLabel, Panel, end_labels, fitted, svg};
+use super::canvas::{Canvas, DrawError, Drawn, EndLabel, MARGIN, Panel, end_labels, fitted, svg};
 use super::scale::{self, Scale};
 use super::{Figure, Ink, Width, figure};
 use crate::report::format;
@@ -127,7 +127,7 @@ fn draw(canvas: &Canvas<'_>, width: Width, curves: &[Curve<'_>]) -> Drawn {
     let (from, to) = scale::magnitude_range(least, values().max().unwrap_or(60_000_000_000));
     let panel = Panel {
         left: 52.0,
-        right: width.units() - if width == Width::Wide { 230.0 } else { 14.0 },
+        right: width.units() - if width == Width::Wide { 230.0 } else { MARGIN },
         top: 14.0,
         bottom: HEIGHT - 30.0,
         x: Scale::Logarithmic(from, to),
@@ -163,4 +163,29 @@ fn draw(canvas: &Canvas<'_>, width: Width, curves: &[Curve<'_>]) -> Drawn {
         })
         .collect();
     end_labels(canvas, &panel, labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{comparison, empty};
+
+    #[test]
+    fn a_provider_that_ends_no_session_is_named_as_one() {
+        let figure = lateness(&comparison(), "private").unwrap().unwrap();
+        assert!(figure.wide.contains("redis-microsoft: never"));
+    }
+
+    #[test]
+    fn missed_ends_are_what_a_curve_lacks() {
+        let result = comparison();
+        let curve = Curve::of("run", 0, &result.runs[2].session_ends[0]).unwrap();
+        assert_eq!((curve.due, curve.early), (2_400, 360));
+        assert_eq!(curve.ended.last().map(|last| last.1), Some(2_380));
+    }
+
+    #[test]
+    fn without_a_session_that_came_due_there_is_no_plot() {
+        assert!(lateness(&empty(), "private").unwrap().is_none());
+    }
 }

@@ -1,7 +1,7 @@
 //! Percentiles of response, all providers on one axis, as HdrHistogram plots them: by their
 //! distance to 100 %, so that the slowest thousandth has as much room as the slowest tenth.
 
-use super::canvas::{Canvas, DrawError, Drawn, EndLabel, Panel, end_labels, fitted, svg};
+use super::canvas::{Canvas, DrawError, Drawn, EndLabel, MARGIN, Panel, end_labels, fitted, svg};
 use super::scale::{self, Scale};
 use super::{Figure, Ink, Width, figure};
 use crate::report::format;
@@ -74,7 +74,7 @@ fn draw(canvas: &Canvas<'_>, width: Width, curves: &[Curve<'_>]) -> Drawn {
         .unwrap_or(0.9);
     let panel = Panel {
         left: 62.0,
-        right: width.units() - if width == Width::Wide { 230.0 } else { 20.0 },
+        right: width.units() - if width == Width::Wide { 230.0 } else { MARGIN },
         top: 14.0,
         bottom: HEIGHT - 30.0,
         x: Scale::Tail(tail),

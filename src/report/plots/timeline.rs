@@ -1,6 +1,6 @@
 //! A run as it went: small plots one above the other on one axis of time.
 
-use super::canvas::{Canvas, DrawError, Drawn, Panel, Side, TEXT, svg, text_width};
+use super::canvas::{Canvas, DrawError, Drawn, MARGIN, Panel, Side, TEXT, svg, text_width};
 use super::scale::{self, Scale};
 use super::{Figure, Ink, Width, figure};
 use crate::result::{Run, Timeline};
@@ -15,7 +15,17 @@ struct Column {
     name: &'static str,
     values: Vec<f64>,
     ink: Ink,
-    filled: bool,
+    style: Style,
+}
+
+/// How a column is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Line,
+    /// A line with what is below it.
+    Area,
+    /// A mark wherever there is anything, tall enough to be seen: one failure among thousands is.
+    Marks,
 }
 
 /// What a row counts.
@@ -71,60 +81,65 @@ fn rows(timeline: &Timeline, ink: Ink, width: Width) -> Vec<Row> {
     // Two units of the drawing for each point.
     let points = (width.units() / 2.0) as usize;
     let per_second = 1e9 / timeline.step_ns as f64;
-    let column = |name, values: &[u64], fold: Fold, factor: f64, ink, filled| Column {
+    let column = |name, values: &[u64], fold: Fold, factor: f64, ink, style| Column {
         name,
         values: thinned(values, points, fold)
             .into_iter()
             .map(|value| value * factor)
             .collect(),
         ink,
-        filled,
+        style,
     };
     let rate =
-        |name, values: &[u64], ink, filled| column(name, values, mean, per_second, ink, filled);
-    let level = |name, values: &[u64], ink, filled| column(name, values, most, 1.0, ink, filled);
+        |name, values: &[u64], ink, style| column(name, values, mean, per_second, ink, style);
+    let level = |name, values: &[u64], ink, style| column(name, values, most, 1.0, ink, style);
     let mut rows = vec![
         Row {
             title: "Requests per second",
             unit: Unit::Count,
             columns: vec![
-                rate("", &timeline.requests, ink, true),
-                rate("failed", &timeline.failed, Ink::Bad, true),
+                rate("", &timeline.requests, ink, Style::Area),
+                rate("failed", &timeline.failed, Ink::Bad, Style::Marks),
             ],
         },
         Row {
             title: "Waiting for a lock",
             unit: Unit::Count,
-            columns: vec![level("", &timeline.waiting, ink, true)],
+            columns: vec![level("", &timeline.waiting, ink, Style::Area)],
         },
         Row {
             title: "Live sessions",
             unit: Unit::Count,
             columns: vec![
-                level("private", &timeline.live_private, ink, false),
-                level("shared", &timeline.live_shared, Ink::Muted, false),
+                level("private", &timeline.live_private, ink, Style::Line),
+                level("shared", &timeline.live_shared, Ink::Muted, Style::Line),
             ],
         },
         Row {
             title: "Session ends",
             unit: Unit::Count,
             columns: vec![
-                rate("per second", &timeline.ends, ink, true),
-                level("backlog", &timeline.backlog, Ink::Muted, false),
+                rate("per second", &timeline.ends, ink, Style::Area),
+                level("backlog", &timeline.backlog, Ink::Muted, Style::Line),
             ],
         },
         Row {
             title: "Response",
             unit: Unit::Time,
             columns: vec![
-                level("p99", &timeline.response_p99_ns, ink, false),
-                level("lag, longest", &timeline.lag_max_ns, Ink::Muted, false),
+                level("p99", &timeline.response_p99_ns, ink, Style::Line),
+                level(
+                    "lag, longest",
+                    &timeline.lag_max_ns,
+                    Ink::Muted,
+                    Style::Line,
+                ),
             ],
         },
         Row {
             title: "Lateness of session end, longest",
             unit: Unit::Time,
-            columns: vec![level("", &timeline.lateness_max_ns, ink, false)],
+            columns: vec![level("", &timeline.lateness_max_ns, ink, Style::Line)],
         },
     ];
     // What stayed at nothing throughout needs no name, and a row without anything no room.
@@ -144,7 +159,7 @@ fn thinned(values: &[u64], most: usize, fold: Fold) -> Vec<f64> {
 
 fn draw(canvas: &Canvas<'_>, width: Width, timeline: &Timeline, rows: &[Row]) -> Drawn {
     let until = (timeline.requests.len() as u64 * timeline.step_ns) as f64;
-    let (left, right) = (62.0, width.units() - 14.0);
+    let (left, right) = (62.0, width.units() - MARGIN);
     let x = Scale::Linear(0.0, until);
     let ticks = scale::times(until as u64, if width == Width::Wide { 14 } else { 6 });
     let bottom = TOP + rows.len() as f64 * (ROW + TITLE);
@@ -217,30 +232,49 @@ fn draw_row(canvas: &Canvas<'_>, frame: Panel, row: &Row) -> Drawn {
     canvas.text((name_at, title), row.title, Ink::Text, TEXT, Side::Start)?;
     name_at += text_width(row.title, TEXT) + 14.0;
     for column in &row.columns {
-        for stretch in stretches(column, row.unit) {
-            let mut points: Vec<(f64, f64)> = stretch
-                .iter()
-                .map(|&(index, value)| {
-                    let share = (index as f64 + 0.5) / column.values.len() as f64;
-                    let x = panel.left + share * (panel.right - panel.left);
-                    (x, panel.at(0.0, value).1)
-                })
-                .collect();
-            if let ([only], Unit::Time) = (points.as_slice(), row.unit) {
-                // A lone point is seen as a short line.
-                let (x, y) = *only;
-                points = vec![(x - 1.0, y), (x + 1.0, y)];
-            }
-            if column.filled {
-                let (first, last) = (points[0].0, points[points.len() - 1].0);
-                let mut outline = points.clone();
-                outline.extend([(last, panel.bottom), (first, panel.bottom)]);
-                canvas.area(&outline, column.ink, 0.22)?;
-            }
-            canvas.line(&points, column.ink, 1.5, 1.0)?;
+        draw_column(canvas, &panel, row.unit, column)?;
+        // The only column of a row is what the row's title says.
+        if !column.name.is_empty() {
+            canvas.text((name_at, title), column.name, column.ink, TEXT, Side::Start)?;
+            name_at += text_width(column.name, TEXT) + 12.0;
         }
-        canvas.text((name_at, title), column.name, column.ink, TEXT, Side::Start)?;
-        name_at += text_width(column.name, TEXT) + 12.0;
+    }
+    Ok(())
+}
+
+fn draw_column(canvas: &Canvas<'_>, panel: &Panel, unit: Unit, column: &Column) -> Drawn {
+    let place = |&(index, value): &(usize, f64)| {
+        let share = (index as f64 + 0.5) / column.values.len() as f64;
+        let x = panel.left + share * (panel.right - panel.left);
+        (x, panel.at(0.0, value).1)
+    };
+    if column.style == Style::Marks {
+        for (index, value) in column
+            .values
+            .iter()
+            .enumerate()
+            .filter(|mark| *mark.1 > 0.0)
+        {
+            let (x, y) = place(&(index, *value));
+            let top = y.min(panel.bottom - 7.0);
+            canvas.rectangle((x - 1.0, top), (x + 1.0, panel.bottom), column.ink, 1.0)?;
+        }
+        return Ok(());
+    }
+    for stretch in stretches(column, unit) {
+        let mut points: Vec<(f64, f64)> = stretch.iter().map(place).collect();
+        if let [(x, y)] = points[..] {
+            // A lone point is seen as a short line.
+            points = vec![(x - 1.0, y), (x + 1.0, y)];
+        }
+        if let (Style::Area, Some(first), Some(last)) =
+            (column.style, points.first(), points.last())
+        {
+            let ground = [(last.0, panel.bottom), (first.0, panel.bottom)];
+            let outline: Vec<(f64, f64)> = points.iter().copied().chain(ground).collect();
+            canvas.area(&outline, column.ink, 0.22)?;
+        }
+        canvas.line(&points, column.ink, 1.5, 1.0)?;
     }
     Ok(())
 }
@@ -276,7 +310,7 @@ mod tests {
             name: "",
             values: vec![1.0, 0.0, 2.0, 3.0],
             ink: Ink::Text,
-            filled: false,
+            style: Style::Line,
         };
         let lengths: Vec<usize> = stretches(&column, Unit::Time)
             .iter()

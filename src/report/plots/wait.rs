@@ -3,7 +3,7 @@
 //! The surprising fact: with a poll every 500 ms waits come in stairs. Whoever finds a session
 //! locked waits for a whole number of polls, however short the lock was held (facts §2.2).
 
-use super::canvas::{Canvas, DrawError, Drawn, Panel, Side, TEXT, fitted, svg, text_width};
+use super::canvas::{Canvas, DrawError, Drawn, MARGIN, Panel, Side, TEXT, fitted, svg, text_width};
 use super::scale::{Scale, Tick};
 use super::{Figure, Ink, Width, figure};
 use crate::report::format;
@@ -15,8 +15,9 @@ use hdrhistogram::Histogram;
 const BINS_PER_POLL: u64 = 20;
 /// Polls that are drawn at most; what waited longer is told in words.
 const MOST_POLLS: u64 = 6;
-const STRIP: f64 = 62.0;
-const TITLE: f64 = 22.0;
+/// The least share that is written beside its bar.
+const LEAST_TOLD: f64 = 0.001;
+const STRIP: f64 = 52.0;
 const AXIS: f64 = 30.0;
 
 struct Strip<'a> {
@@ -68,7 +69,7 @@ pub(in crate::report) fn wait(
         .map(|strip| format!("{}: {}", strip.name, in_words(strip, bin, until)))
         .collect();
     figure(|width| {
-        let height = strips.len() as f64 * (STRIP + TITLE) + AXIS;
+        let height = strips.len() as f64 * (STRIP + title_height(width)) + AXIS;
         svg(
             &format!("Wait for the lock of a {kind} session"),
             &description.join("; "),
@@ -109,6 +110,24 @@ fn in_words(strip: &Strip<'_>, bin: u64, until: u64) -> String {
     words
 }
 
+/// Room above a strip: for one line of text at a desk, for two on a phone.
+fn title_height(width: Width) -> f64 {
+    match width {
+        Width::Wide => 30.0,
+        Width::Narrow => 48.0,
+    }
+}
+
+/// Whether a bin is the tallest within a poll around it, so that its number is worth its room.
+fn stands_out(bins: &[f64], number: usize) -> bool {
+    let around = BINS_PER_POLL as usize / 2;
+    let from = number.saturating_sub(around).max(1);
+    let until = (number + around).min(bins.len() - 1);
+    let share = bins[number];
+    bins[from..number].iter().all(|other| *other < share)
+        && bins[number + 1..=until].iter().all(|other| *other <= share)
+}
+
 fn draw(
     canvas: &Canvas<'_>,
     width: Width,
@@ -129,39 +148,45 @@ fn draw(
         })
         .collect();
     for (index, strip) in strips.iter().enumerate() {
-        let top = index as f64 * (STRIP + TITLE) + TITLE;
+        let top = index as f64 * (STRIP + title_height(width)) + title_height(width);
         let panel = Panel {
-            left: 52.0,
-            right: width.units() - 14.0,
+            left: MARGIN,
+            right: width.units() - MARGIN,
             top,
             bottom: top + STRIP,
             x: Scale::Linear(0.0, until as f64),
             y: Scale::Linear(0.0, tallest),
         };
         panel.guides(canvas, &polls)?;
-        let half = Tick {
-            value: tallest,
-            label: format!("{:.1} %", tallest * 100.0),
-        };
-        panel.y_axis(canvas, std::slice::from_ref(&half))?;
         for (number, share) in strip.bins.iter().enumerate().skip(1) {
-            if *share > 0.0 {
-                let (left, y) = panel.at((number as u64 * bin) as f64, *share);
-                let (right, ground) = panel.at(((number as u64 + 1) * bin) as f64, 0.0);
-                // A bar that is there is seen.
-                let y = y.min(ground - 1.0);
-                canvas.rectangle((left + 0.5, y), (right - 0.5, ground), strip.ink, 1.0)?;
+            if *share == 0.0 {
+                continue;
+            }
+            let (left, y) = panel.at((number as u64 * bin) as f64, *share);
+            let (right, ground) = panel.at(((number as u64 + 1) * bin) as f64, 0.0);
+            // A bar that is there is seen.
+            let y = y.min(ground - 1.5);
+            canvas.rectangle((left + 0.5, y), (right - 0.5, ground), strip.ink, 1.0)?;
+            let label = format!("{:.1} %", share * 100.0);
+            let fits = right + 4.0 + text_width(&label, TEXT) < width.units();
+            if *share >= LEAST_TOLD && fits && stands_out(&strip.bins, number) {
+                let beside = (right + 4.0, y.min(ground - 7.0).max(panel.top + 7.0));
+                canvas.text(beside, &label, Ink::Muted, TEXT, Side::Start)?;
             }
         }
         let words = in_words(strip, bin, until);
-        let words_width = text_width(&words, TEXT);
-        let room = panel.right - panel.left - words_width - 10.0;
-        let name = fitted(strip.name, room.max(60.0));
-        let title = top - 11.0;
-        if room > 60.0 {
-            canvas.text((panel.right, title), &words, Ink::Muted, TEXT, Side::End)?;
-        }
-        canvas.text((panel.left, title), &name, strip.ink, TEXT, Side::Start)?;
+        let name = top - title_height(width) + 19.0;
+        let (place, side) = match width {
+            Width::Wide => ((panel.right, name), Side::End),
+            Width::Narrow => ((panel.left, name + TEXT + 4.0), Side::Start),
+        };
+        canvas.text(place, &words, Ink::Muted, TEXT, side)?;
+        let room = match width {
+            Width::Wide => panel.right - panel.left - text_width(&words, TEXT) - 10.0,
+            Width::Narrow => panel.right - panel.left,
+        };
+        let label = fitted(strip.name, room);
+        canvas.text((panel.left, name), &label, strip.ink, TEXT, Side::Start)?;
         if index + 1 == strips.len() {
             panel.x_axis(canvas, &polls)?;
         } else {
@@ -180,6 +205,13 @@ fn draw(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_neighbouring_bars_the_tallest_has_the_number() {
+        let bins = [0.9, 0.1, 0.4, 0.2, 0.0];
+        let labelled: Vec<usize> = (1..5).filter(|number| stands_out(&bins, *number)).collect();
+        assert_eq!(labelled, [2]);
+    }
 
     #[test]
     fn a_bin_holds_its_share_of_all_waits() {
