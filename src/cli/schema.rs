@@ -28,7 +28,7 @@ pub enum Document {
 pub fn schema(arguments: &SchemaArguments) -> anyhow::Result<Outcome> {
     let text = match arguments.of {
         Document::Scenario => scenario::schema::text(),
-        Document::Result => serde_json::to_string_pretty(&report::schema())? + "\n",
+        Document::Result => format!("{:#}\n", report::schema()),
     };
     print!("{text}");
     Ok(Outcome::Good)
