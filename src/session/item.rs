@@ -540,8 +540,9 @@ fn read_items(input: &mut Input<'_>) -> Result<Vec<(Name, Value)>, DecodeError> 
     Ok(values)
 }
 
-/// The harness's own names need no copy.
-fn known(name: &str) -> Name {
+/// A name as it was read from a store; the harness's own names need no copy.
+#[must_use]
+pub fn known(name: &str) -> Name {
     super::stamp::NAMES
         .into_iter()
         .find(|known| *known == name)
@@ -705,7 +706,10 @@ mod tests {
         item.remove("age");
         item.set("age", Value::Int32(7));
         assert_eq!(item.removed().len(), 0);
-        assert_eq!(item.changed().collect::<Vec<_>>(), [("age", &Value::Int32(7))]);
+        assert_eq!(
+            item.changed().collect::<Vec<_>>(),
+            [("age", &Value::Int32(7))]
+        );
     }
 
     #[test]
