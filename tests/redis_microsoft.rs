@@ -17,11 +17,7 @@ fn settings(version: MicrosoftVersion, redis: RedisSettings) -> ProviderSettings
 }
 
 async fn v2_to_4() -> Bench {
-    Bench::new(settings(
-        MicrosoftVersion::V2To4,
-        RedisSettings::default(),
-    ))
-    .await
+    Bench::new(settings(MicrosoftVersion::V2To4, RedisSettings::default())).await
 }
 
 #[test]

@@ -86,6 +86,56 @@ pub fn raw(address: &str) -> redis::Connection {
         .unwrap()
 }
 
+/// A redis-server that the harness did not start.
+pub struct Foreign {
+    child: std::process::Child,
+    pub port: u16,
+}
+
+impl Foreign {
+    pub async fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        Self::start_on(port).await
+    }
+
+    pub async fn start_on(port: u16) -> Self {
+        let child = std::process::Command::new("redis-server")
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+            ])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        let foreign = Self { child, port };
+        until("the server answers", || {
+            redis::Client::open(("127.0.0.1", port))
+                .unwrap()
+                .get_connection()
+                .is_ok()
+        })
+        .await;
+        foreign
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
 /// Redis settings that point at a server that runs.
 pub fn on(address: &str) -> RedisSettings {
     RedisSettings {

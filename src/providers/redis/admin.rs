@@ -112,41 +112,6 @@ impl Admin {
         .await
     }
 
-    /// Adds keys that live for an hour, as other applications' would.
-    ///
-    /// # Errors
-    /// The server cannot be asked or refuses.
-    pub async fn fill(&self, client: &redis::Client, keys: u32) -> Result<(), StoreError> {
-        if keys == 0 {
-            return Ok(());
-        }
-        let config = redis::AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None);
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(store_error)?;
-        for start in (0..keys).step_by(FILL_STEP as usize) {
-            let mut batch = redis::pipe();
-            for number in start..keys.min(start.saturating_add(FILL_STEP)) {
-                let key = format!("other:{number}");
-                batch
-                    .cmd("SET")
-                    .arg(key)
-                    .arg(1)
-                    .arg("EX")
-                    .arg(3600)
-                    .ignore();
-            }
-            let () = batch
-                .query_async(&mut connection)
-                .await
-                .map_err(store_error)?;
-        }
-        Ok(())
-    }
-
     /// What the server uses right now.
     ///
     /// # Errors
@@ -257,7 +222,42 @@ impl Admin {
     }
 }
 
-/// Flags of `notify-keyspace-events`: `a` and `b` together.
+/// Adds keys that live for an hour, as other applications' would.
+///
+/// # Errors
+/// The server cannot be asked or refuses.
+pub async fn fill(client: &redis::Client, keys: u32) -> Result<(), StoreError> {
+    if keys == 0 {
+        return Ok(());
+    }
+    let config = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None);
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .map_err(store_error)?;
+    for start in (0..keys).step_by(FILL_STEP as usize) {
+        let mut batch = redis::pipe();
+        for number in start..keys.min(start.saturating_add(FILL_STEP)) {
+            let key = format!("other:{number}");
+            batch
+                .cmd("SET")
+                .arg(key)
+                .arg(1)
+                .arg("EX")
+                .arg(3600)
+                .ignore();
+        }
+        let () = batch
+            .query_async(&mut connection)
+            .await
+            .map_err(store_error)?;
+    }
+    Ok(())
+}
+
+/// Flags of `notify-keyspace-events`, and those that are needed.
 #[must_use]
 pub fn with_flags(flags: &str, needed: &str) -> String {
     let missing = needed.chars().filter(|flag| !has_flag(flags, *flag));

@@ -261,7 +261,10 @@ impl MicrosoftStore {
     }
 
     /// With `throwOnError: false` an error stays here and the session looks empty.
-    fn tolerate<T>(
+    ///
+    /// # Errors
+    /// The error, with `throwOnError: true`.
+    pub fn tolerate<T>(
         &self,
         request: &RequestContext,
         result: Result<T, StoreError>,

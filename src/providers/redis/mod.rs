@@ -16,18 +16,28 @@
 pub mod admin;
 pub mod connection;
 pub mod connection_string;
+pub mod keyspace;
 pub mod layout;
 pub mod microsoft;
+pub mod poller;
 pub mod script;
 pub mod settings;
+pub mod sitecore;
 
 use self::admin::Admin;
 use self::connection::{Connections, Limits};
 use self::connection_string::ConnectionString;
+use self::keyspace::{KeyspaceStore, Listening};
 use self::layout::{Application, Layout};
 use self::microsoft::MicrosoftStore;
-use self::settings::{ManagedRedis, RedisSettings};
-use super::{ConnectError, Provider, ProviderSettings, Seat, ServerInfo, StoreSample};
+use self::poller::Polling;
+use self::settings::{
+    ConfigValue, ManagedRedis, Notifications, RedisKeyspace, RedisSettings, RedisSitecore,
+};
+use self::sitecore::SitecoreStore;
+use super::{
+    BackgroundWork, ConnectError, Provider, ProviderSettings, Seat, ServerInfo, StoreSample,
+};
 use crate::servers::{RedisServer, StartError};
 use crate::session::{SessionStateStore, StoreError};
 use async_trait::async_trait;
@@ -53,9 +63,14 @@ pub async fn connect(
     };
     let application =
         Application::new(&redis.applicationName, application).map_err(ConnectError::Settings)?;
-    let server = Server::bring_in(redis).await?;
+    check(settings)?;
+    let server = Server::bring_in(redis, notifications(settings)).await?;
     let admin = Admin::new(server.connections(1), application.clone());
     let (version, process_id) = admin.identity().await?;
+    let changed_flags = match notifications(settings) {
+        Some(needed) => ensure_notifications(&admin, needed, redis.allow_config_set).await?,
+        None => None,
+    };
     let mut effective = admin.settings().await;
     effective.insert("process_id".to_owned(), process_id);
     if !server.warnings.is_empty() {
@@ -71,10 +86,62 @@ pub async fn connect(
     Ok(Rc::new(RedisProvider {
         settings: settings.clone(),
         application,
-        server,
         admin,
+        server,
         info,
+        changed_flags,
+        work: Rc::default(),
     }))
+}
+
+/// Checks what the types of the settings do not.
+fn check(settings: &ProviderSettings) -> Result<(), ConnectError> {
+    match settings {
+        ProviderSettings::RedisSitecore(settings)
+            if !(1..=120).contains(&settings.pollingInterval) =>
+        {
+            Err(ConnectError::Settings(
+                "`pollingInterval` must be 1 to 120 seconds".to_owned(),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Flags of `notify-keyspace-events` that a provider needs.
+fn notifications(settings: &ProviderSettings) -> Option<&'static str> {
+    let ProviderSettings::RedisKeyspace(settings) = settings else {
+        return None;
+    };
+    Some(match settings.notifications {
+        Notifications::Keyspace => "Kx",
+        Notifications::Keyevent => "Ex",
+    })
+}
+
+/// Makes sure that a server notifies. Returns the flags that it had, if they were changed.
+async fn ensure_notifications(
+    admin: &Admin,
+    needed: &str,
+    allowed: bool,
+) -> Result<Option<String>, ConnectError> {
+    let Some(flags) = admin.notifications().await else {
+        // Hosted servers hide CONFIG; whether they notify shows in the run.
+        return Ok(None);
+    };
+    if admin::has_flags(&flags, needed) {
+        return Ok(None);
+    }
+    let wanted = admin::with_flags(&flags, needed);
+    if !allowed {
+        return Err(ConnectError::Settings(format!(
+            "the server does not send the notifications that redis_keyspace needs: \
+             run `redis-cli CONFIG SET notify-keyspace-events {wanted}`, \
+             or permit it with `allow_config_set: true`"
+        )));
+    }
+    admin.set_notifications(&wanted).await?;
+    Ok(Some(flags))
 }
 
 /// A Redis provider at work in one cluster.
@@ -84,28 +151,74 @@ struct RedisProvider {
     admin: Admin,
     server: Server,
     info: ServerInfo,
+    /// Flags of `notify-keyspace-events` to put back.
+    changed_flags: Option<String>,
+    work: Rc<RefCell<BackgroundWork>>,
+}
+
+impl RedisProvider {
+    fn microsoft(&self, layout: Layout, settings: &RedisSettings, seat: &Seat) -> MicrosoftStore {
+        MicrosoftStore::new(
+            self.server.connections(settings.connections_per_server),
+            layout,
+            self.application.of(seat.kind),
+            seat.clone(),
+            settings.throwOnError,
+        )
+    }
+
+    fn listening(&self, settings: &RedisKeyspace, seat: &Seat) -> Listening {
+        let minutes = settings.shadow_key_lead.duration().as_secs_f64() / 60.0;
+        Listening {
+            notifications: settings.notifications,
+            claim: settings.claim,
+            lead: seat.minute.mul_f64(minutes),
+            limit: self.server.limits.connect,
+            database: self.server.database,
+        }
+    }
+}
+
+/// How a Sitecore provider polls, if it does.
+fn polling(settings: &RedisSitecore) -> Option<Polling> {
+    settings.pollingEnabled.then(|| Polling {
+        period: Duration::from_secs(settings.pollingInterval.into()),
+        processing: settings.processing,
+        remove_after_end: settings.removeExpiredItemOnlyAfterSessionEndExecution,
+    })
 }
 
 #[async_trait(?Send)]
 impl Provider for RedisProvider {
     async fn open(&self, seat: &Seat) -> Result<Rc<dyn SessionStateStore>, StoreError> {
-        let microsoft = |layout, redis: &RedisSettings| {
-            MicrosoftStore::new(
-                self.server.connections(redis.connections_per_server),
-                layout,
-                self.application.of(seat.kind),
-                seat.clone(),
-                redis.throwOnError,
-            )
-        };
-        match &self.settings {
-            ProviderSettings::RedisMicrosoft(settings) => {
-                let store = microsoft(Layout::from(settings.version), &settings.redis);
-                store.connections().open().await?;
-                Ok(Rc::new(store))
+        let work = Rc::clone(&self.work);
+        let store: Rc<dyn SessionStateStore> = match &self.settings {
+            ProviderSettings::RedisKeyspace(settings) => {
+                let microsoft = self.microsoft(Layout::V5, &settings.redis, seat);
+                microsoft.connections().open().await?;
+                let listening = self.listening(settings, seat);
+                let client = self.server.client.clone();
+                Rc::new(KeyspaceStore::open(microsoft, client, listening, work).await?)
             }
-            _ => Err(StoreError::Refused("not written yet".to_owned())),
-        }
+            ProviderSettings::RedisSitecore(settings) => {
+                let layout = Layout::Sitecore {
+                    compressed: settings.compression,
+                };
+                let microsoft = self.microsoft(layout, &settings.redis, seat);
+                microsoft.connections().open().await?;
+                Rc::new(SitecoreStore::new(microsoft, polling(settings), work))
+            }
+            ProviderSettings::RedisMicrosoft(settings) => {
+                let layout = Layout::from(settings.version);
+                let microsoft = self.microsoft(layout, &settings.redis, seat);
+                microsoft.connections().open().await?;
+                Rc::new(microsoft)
+            }
+            _ => {
+                return Err(StoreError::Refused("not a Redis provider".to_owned()));
+            }
+        };
+        Ok(store)
     }
 
     fn server(&self) -> Option<&ServerInfo> {
@@ -116,10 +229,17 @@ impl Provider for RedisProvider {
         self.admin.sample().await
     }
 
+    fn background_work(&self) -> BackgroundWork {
+        *self.work.borrow()
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         // A server of our own takes its keys with it.
         if self.server.process.take().is_some() {
             return Ok(());
+        }
+        if let Some(flags) = &self.changed_flags {
+            self.admin.set_notifications(flags).await?;
         }
         self.admin.clean_up().await
     }
@@ -137,9 +257,22 @@ struct Server {
 }
 
 impl Server {
-    async fn bring_in(settings: &RedisSettings) -> Result<Self, ConnectError> {
+    /// Starts a server that sends these notifications, or finds the one that is named.
+    async fn bring_in(
+        settings: &RedisSettings,
+        notifications: Option<&str>,
+    ) -> Result<Self, ConnectError> {
         match &settings.server {
-            settings::RedisServer::Managed(managed) => Self::start(settings, managed).await,
+            settings::RedisServer::Managed(managed) => {
+                let mut managed = managed.clone();
+                if let Some(flags) = notifications {
+                    managed
+                        .config
+                        .entry("notify-keyspace-events".to_owned())
+                        .or_insert_with(|| ConfigValue::Text(flags.to_owned()));
+                }
+                Self::start(settings, &managed).await
+            }
             settings::RedisServer::ConnectionString(text) => Self::reach(settings, text),
         }
     }
@@ -148,13 +281,7 @@ impl Server {
         let process = RedisServer::start(&managed.config).await?;
         let text = format!("127.0.0.1:{}", process.port());
         let server = Self::reach(settings, &text)?;
-        let filler = Admin::new(
-            server.connections(1),
-            Application::new("other", "").map_err(ConnectError::Settings)?,
-        );
-        filler
-            .fill(&server.client, managed.other_volatile_keys)
-            .await?;
+        admin::fill(&server.client, managed.other_volatile_keys).await?;
         server.process.replace(Some(process));
         Ok(server)
     }
