@@ -491,8 +491,8 @@ impl Value {
             kind::BOOLEAN => Self::Boolean(input.u8()? != 0),
             kind::DOUBLE => Self::Double(f64::from_le_bytes(input.array()?)),
             kind::NULL => Self::Null,
-            1..=21 => Self::Serialized(bytes.into()),
-            other => return Err(DecodeError::UnknownType(other)),
+            unknown @ (0 | 22..) => return Err(DecodeError::UnknownType(unknown)),
+            _ => Self::Serialized(bytes.into()),
         })
     }
 

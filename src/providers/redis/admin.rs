@@ -163,7 +163,7 @@ impl Admin {
                 counted += 1;
             }
         }
-        Ok((bytes as u64).checked_div(counted))
+        Ok(bytes.checked_div(counted))
     }
 
     fn session_prefix(&self, key: &str) -> Option<String> {
