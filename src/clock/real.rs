@@ -99,6 +99,10 @@ mod linux {
     }
 
     impl FineTimer {
+        #[allow(
+            deprecated,
+            reason = "its successor is unsafe; an OwnedFd that nobody else has keeps the promise"
+        )]
         pub fn new() -> std::io::Result<Self> {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
             let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;

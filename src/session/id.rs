@@ -1,6 +1,9 @@
 //! Names of sessions as they stand in a store.
 
+use crate::quantity::mix;
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// Which of a contact's two session states a session belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,7 +39,7 @@ impl fmt::Display for StoreKind {
 /// A private session has ASP.NET's id: 120 random bits as 24 characters of `a`–`z`, `0`–`5`
 /// (facts §2.1, `SessionIDManager`). A shared session has the contact's GUID in 36 characters
 /// (facts §9.5). Kept as bits, so that an id costs 17 bytes and no allocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SessionId {
     kind: StoreKind,
     bits: [u8; 16],
@@ -101,6 +104,35 @@ impl SessionId {
             .then(|| u128::from_str_radix(&digits, 16).ok())
             .flatten()
             .map(Self::shared)
+    }
+}
+
+impl Hash for SessionId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.low_bits() ^ self.kind as u64);
+    }
+}
+
+/// A map by session id whose order depends on nothing but its history, as virtual time needs.
+pub type IdMap<V> = HashMap<SessionId, V, BuildHasherDefault<IdHasher>>;
+
+/// Spreads the bits of one id.
+#[derive(Debug, Default)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = mix(self.0 ^ number);
     }
 }
 

@@ -17,6 +17,6 @@ pub use contract::{
     Actions, EndNotice, ExpireCallback, Found, GetItem, LockId, Noticed, RequestContext,
     SessionStateStore, StoreError,
 };
-pub use id::{SessionId, StoreKind};
+pub use id::{IdMap, SessionId, StoreKind};
 pub use item::{Item, Minutes, Value};
 pub use stamp::Stamp;
