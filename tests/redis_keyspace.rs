@@ -1,5 +1,7 @@
 //! Session end by keyspace notifications, on a real server.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod redis_support;
 
 use redis_support::*;
@@ -103,6 +105,7 @@ fn each_verb_that_keeps_alive_costs_one_more_command_and_renews_the_shadow() {
         store.end_request(&warm_up).await.unwrap();
 
         age();
+        bench.reset_counts();
         let dirty = request();
         let found = take(&store, &dirty, id(7)).await;
         assert_eq!(bench.ttl(&shadow), 1140, "get_item_exclusive");
@@ -114,6 +117,12 @@ fn each_verb_that_keeps_alive_costs_one_more_command_and_renews_the_shadow() {
         assert_eq!(bench.ttl(&shadow), 1140, "set_and_release_item_exclusive");
         store.end_request(&dirty).await.unwrap();
         assert_eq!(dirty.round_trips.get(), 5);
+        assert_eq!(bench.scripts_run(), (3, 0));
+        assert_eq!(
+            bench.calls("set"),
+            4,
+            "two of them by the script that writes"
+        );
 
         let clean = request();
         let found = take(&store, &clean, id(7)).await;

@@ -1,5 +1,6 @@
 //! A provider on a private redis-server, and a second connection that looks at what it stored.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 use redis::{ConnectionLike, FromRedisValue};
 use sessionbench::clock::{Instant, now, sleep};
