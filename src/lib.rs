@@ -9,6 +9,7 @@ pub mod quantity;
 pub mod report;
 pub mod result;
 pub mod scenario;
+pub mod servers;
 pub mod session;
 pub mod topology;
 pub mod traffic;

@@ -121,6 +121,8 @@ pub const REDIS_MICROSOFT: Capabilities = Capabilities {
     notes: &[
         "Raises no session end, so it cannot hold shared state and no visit is committed.",
         "The third round trip of a dirty request releases a lock that is already free.",
+        "A write whose lock was lost or stolen is dropped without an error.",
+        "In layouts 2 to 4 the values are in ASP.NET's own serialisation, not in BinaryFormatter's.",
     ],
 };
 
@@ -135,13 +137,16 @@ pub const REDIS_KEYSPACE: Capabilities = Capabilities {
     lock: "as redis_microsoft",
     wait: "poll every 500 ms",
     steal: "as redis_microsoft",
-    sliding: "as redis_microsoft; the shadow key on get and update",
+    sliding: "as redis_microsoft; the shadow key on get, update, create and reset",
+    // Microsoft's 3 and 2, and one SET of the shadow key after the get and after the update.
     round_trips: (5, 3),
     managed_server: Some("redis-server"),
     notes: &[
         "Every CD server hears every event: session end is raised once per server unless they claim it.",
         "Pub/sub delivers at most once: a subscriber that is away loses ends for good.",
-        "Key layout and claim are ours, after seed 002.",
+        "The shadow key is a command of its own: a server that dies in between leaves an old deadline.",
+        "A visitor who returns between the event and the data's expiry finds the ended session alive.",
+        "Braces in the shadow key, the claim, and the end of an abandoned session are ours.",
     ],
 };
 
@@ -160,6 +165,10 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
     round_trips: (3, 2),
     managed_server: Some("redis-server"),
     notes: &[
-        "The genuine index of expiring sessions is unknown; ours is a sorted set of deadlines.",
+        "The genuine index of expiring sessions is unknown; ours is a sorted set of deadlines, which \
+         no Redis cluster can run.",
+        "One session that cannot be decoded stops all session ends behind it.",
+        "A handler that throws loses its visit; removal before the handler loses the queue in a crash.",
+        "With removal after the handler a claim lasts 120 s (ours): a slower handler runs twice.",
     ],
 };

@@ -76,6 +76,11 @@ pub trait Provider {
     /// The store cannot be asked.
     async fn sample(&self) -> Result<StoreSample, StoreError>;
 
+    /// What pollers and subscriptions did so far, over all instances.
+    fn background_work(&self) -> BackgroundWork {
+        BackgroundWork::default()
+    }
+
     /// Removes everything of ours from the store and stops a managed server. Every instance was
     /// disposed of before.
     ///
@@ -112,6 +117,31 @@ pub struct ServerInfo {
     pub address: String,
     /// Effective settings that decide how it treats sessions.
     pub settings: BTreeMap<String, String>,
+}
+
+/// What pollers and subscriptions of a provider did beside the requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BackgroundWork {
+    /// Ticks of pollers.
+    pub ticks: u64,
+    /// Ticks that failed: the store could not be asked, or a session could not be decoded.
+    pub failed_ticks: u64,
+    /// Notifications of expired sessions that arrived.
+    pub events: u64,
+    /// Subscriptions made anew after a connection broke; events in between are lost.
+    pub resubscriptions: u64,
+    /// Expired sessions that were claimed.
+    pub claimed: u64,
+    /// Expired sessions that another instance had claimed already.
+    pub claimed_by_others: u64,
+    /// Expired sessions whose data was gone, or could not be asked for.
+    pub without_data: u64,
+    /// Expired sessions that could not be decoded.
+    pub undecodable: u64,
+    /// Session-end handlers that threw.
+    pub failed_ends: u64,
+    /// Ended sessions that could not be removed from the store.
+    pub failed_removals: u64,
 }
 
 /// What a store uses at one instant. What a store does not tell is `None`.

@@ -87,7 +87,7 @@ impl fmt::Display for Span {
             .iter()
             .rev()
             .filter(|(name, _)| *name != "µs")
-            .find(|(_, size)| nanos % size == 0)
+            .find(|(_, size)| nanos.is_multiple_of(*size))
             .unwrap_or(&TIME_UNITS[0]);
         write!(f, "{}{name}", nanos / size)
     }

@@ -214,6 +214,10 @@ pub struct RequestContext {
     pub timeouts: Cell<u32>,
     /// Attempts after the first.
     pub retries: Cell<u32>,
+    /// Errors that a provider kept to itself, so that the session looked empty (`throwOnError`).
+    pub swallowed: Cell<u32>,
+    /// Stored sessions that could not be decoded.
+    pub undecodable: Cell<u32>,
     /// Locks that a provider must still release in [`SessionStateStore::end_request`].
     pub held: RefCell<Vec<(SessionId, LockId)>>,
 }

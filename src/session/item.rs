@@ -27,11 +27,44 @@ impl Minutes {
 }
 
 /// Session data with its timeout. Cloning shares the values until one side changes them.
+///
+/// What changed since the item was read fits beside the timeout, so that a stored item takes no
+/// more memory for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     timeout: Minutes,
+    /// The values, then the names of removed ones.
     values: Rc<Vec<(Name, Value)>>,
-    dirty: bool,
+    changed: Changed,
+    /// How many names at the end of `values` are removed ones.
+    removed: u16,
+}
+
+/// Which values were set since the item was read: a bit for each of the first fifteen, and one for
+/// all the others together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Changed(u16);
+
+impl Changed {
+    fn bit(at: usize) -> u16 {
+        1 << at.min(15)
+    }
+
+    fn set(&mut self, at: usize) {
+        self.0 |= Self::bit(at);
+    }
+
+    fn contains(self, at: usize) -> bool {
+        self.0 & Self::bit(at) != 0
+    }
+
+    /// Closes the gap that a removed value leaves.
+    fn close(&mut self, gap: usize) {
+        let low = Self::bit(gap) - 1;
+        let rest = (self.0 >> 1) & !low;
+        let others = self.0 & Self::bit(15);
+        self.0 = (self.0 & low) | rest | others;
+    }
 }
 
 /// Name of a value. Names compare without regard to case, as `NameObjectCollectionBase` does.
@@ -196,7 +229,8 @@ impl Item {
         Self {
             timeout,
             values: Rc::new(Vec::new()),
-            dirty: false,
+            changed: Changed::default(),
+            removed: 0,
         }
     }
 
@@ -211,55 +245,91 @@ impl Item {
         self.timeout = timeout;
     }
 
-    /// Whether a value was set since the item was read or created.
+    /// Whether a value was set or removed since the item was read or created.
     #[must_use]
-    pub const fn dirty(&self) -> bool {
-        self.dirty
+    pub fn dirty(&self) -> bool {
+        self.changed != Changed::default() || self.removed > 0
+    }
+
+    /// The values that were set since the item was read; beyond the first fifteen, all values when
+    /// one of them was.
+    pub fn changed(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let changed = |(at, _): &(usize, _)| self.changed.contains(*at);
+        self.values().enumerate().filter(changed).map(|(_, v)| v)
+    }
+
+    /// Names of the values that were removed since the item was read.
+    pub fn removed(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.values[self.live().len()..]
+            .iter()
+            .map(|(name, _)| name.as_ref())
     }
 
     /// The item as a store keeps it: what was changed is now what is stored.
     #[must_use]
     pub fn stored(&self) -> Self {
-        Self {
-            dirty: false,
-            ..self.clone()
+        let mut stored = self.clone();
+        if stored.removed > 0 {
+            let live = stored.live().len();
+            Rc::make_mut(&mut stored.values).truncate(live);
         }
+        stored.changed = Changed::default();
+        stored.removed = 0;
+        stored
     }
 
     /// A value by its name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.values
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.position(name).map(|at| &self.values[at].1)
     }
 
     /// Sets a value, which makes the item dirty.
     pub fn set(&mut self, name: impl Into<Name>, value: Value) {
         let name = name.into();
-        self.dirty = true;
+        let live = self.live().len();
+        let at = self.position(&name);
+        let removed = self
+            .removed()
+            .position(|removed| removed.eq_ignore_ascii_case(&name));
         let values = Rc::make_mut(&mut self.values);
-        match values
-            .iter_mut()
-            .find(|(known, _)| known.eq_ignore_ascii_case(&name))
-        {
-            Some((_, old)) => *old = value,
-            None => values.push((name, value)),
+        if let Some(removed) = removed {
+            values.remove(live + removed);
+            self.removed -= 1;
         }
+        match at {
+            Some(at) => values[at].1 = value,
+            None => values.insert(live, (name, value)),
+        }
+        self.changed.set(at.unwrap_or(live));
     }
 
     /// Removes a value; makes the item dirty when there was one.
     pub fn remove(&mut self, name: &str) {
-        if self.get(name).is_some() {
-            self.dirty = true;
-            Rc::make_mut(&mut self.values).retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        if let Some(at) = self.position(name) {
+            let values = Rc::make_mut(&mut self.values);
+            let (name, _) = values.remove(at);
+            self.changed.close(at);
+            if let Some(removed) = self.removed.checked_add(1) {
+                values.push((name, Value::Null));
+                self.removed = removed;
+            }
         }
+    }
+
+    fn live(&self) -> &[(Name, Value)] {
+        &self.values[..self.values.len() - usize::from(self.removed)]
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.live()
+            .iter()
+            .position(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 
     /// All values in their order.
     pub fn values(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
-        self.values
+        self.live()
             .iter()
             .map(|(name, value)| (name.as_ref(), value))
     }
@@ -271,7 +341,8 @@ impl Item {
         Self {
             timeout,
             values: Rc::new(values),
-            dirty: false,
+            changed: Changed::default(),
+            removed: 0,
         }
     }
 
@@ -280,7 +351,7 @@ impl Item {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(7 + self.encoded_length());
         out.extend_from_slice(&self.timeout.0.to_le_bytes());
-        let has_items = !self.values.is_empty();
+        let has_items = !self.live().is_empty();
         out.extend_from_slice(&[u8::from(has_items), 0]);
         if has_items {
             self.write_items(&mut out);
@@ -356,24 +427,24 @@ impl Item {
 
     fn encoded_length(&self) -> usize {
         let entry = |(name, value): &(Name, Value)| name.len() + value.encoded_length() + 6;
-        8 + self.values.iter().map(entry).sum::<usize>()
+        8 + self.live().iter().map(entry).sum::<usize>()
     }
 
     fn write_items(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&(self.values.len() as u32).to_le_bytes());
-        if self.values.is_empty() {
+        out.extend_from_slice(&(self.live().len() as u32).to_le_bytes());
+        if self.live().is_empty() {
             return;
         }
         out.extend_from_slice(&(-1i32).to_le_bytes());
-        for (name, _) in self.values.iter() {
+        for (name, _) in self.live().iter() {
             write_text(name.len(), out, |out| {
                 out.extend_from_slice(name.as_bytes())
             });
         }
         let ends = out.len();
-        out.resize(ends + 4 * self.values.len(), 0);
+        out.resize(ends + 4 * self.live().len(), 0);
         let start = out.len();
-        for (at, (_, value)) in self.values.iter().enumerate() {
+        for (at, (_, value)) in self.live().iter().enumerate() {
             value.write_to(out);
             let end = ((out.len() - start) as u32).to_le_bytes();
             out[ends + 4 * at..ends + 4 * at + 4].copy_from_slice(&end);
@@ -420,8 +491,8 @@ impl Value {
             kind::BOOLEAN => Self::Boolean(input.u8()? != 0),
             kind::DOUBLE => Self::Double(f64::from_le_bytes(input.array()?)),
             kind::NULL => Self::Null,
-            1..=21 => Self::Serialized(bytes.into()),
-            other => return Err(DecodeError::UnknownType(other)),
+            unknown @ (0 | 22..) => return Err(DecodeError::UnknownType(unknown)),
+            _ => Self::Serialized(bytes.into()),
         })
     }
 
@@ -469,8 +540,9 @@ fn read_items(input: &mut Input<'_>) -> Result<Vec<(Name, Value)>, DecodeError> 
     Ok(values)
 }
 
-/// The harness's own names need no copy.
-fn known(name: &str) -> Name {
+/// A name as it was read from a store; the harness's own names need no copy.
+#[must_use]
+pub fn known(name: &str) -> Name {
     super::stamp::NAMES
         .into_iter()
         .find(|known| *known == name)
@@ -596,6 +668,65 @@ mod tests {
         let mut changed = stored.clone();
         changed.set("age", Value::Int32(45));
         assert_eq!(stored.get("age"), Some(&Value::Int32(44)));
+    }
+
+    #[test]
+    fn an_item_knows_which_values_were_set_since_it_was_read() {
+        let mut item = ed().stored();
+        assert!(!item.dirty());
+        item.set("price", Value::Int32(1));
+        item.set("new", Value::Null);
+        let names: Vec<_> = item.changed().map(|(name, _)| name).collect();
+        assert_eq!(names, ["price", "new"]);
+    }
+
+    #[test]
+    fn an_item_knows_which_values_were_removed_since_it_was_read() {
+        let mut item = ed().stored();
+        item.set("price", Value::Int32(1));
+        item.remove("Name");
+        assert_eq!(item.removed().collect::<Vec<_>>(), ["name"]);
+        let changed: Vec<_> = item.changed().map(|(name, _)| name).collect();
+        assert_eq!(changed, ["price"], "positions move up with their marks");
+        assert_eq!(item.values().len(), 2);
+    }
+
+    #[test]
+    fn a_removed_value_is_not_written() {
+        let mut item = ed();
+        item.remove("age");
+        let read = Item::decode(&item.encode()).unwrap();
+        assert_eq!(read, item.stored());
+        assert_eq!(read.get("age"), None);
+    }
+
+    #[test]
+    fn a_value_that_is_set_again_was_not_removed() {
+        let mut item = ed().stored();
+        item.remove("age");
+        item.set("age", Value::Int32(7));
+        assert_eq!(item.removed().len(), 0);
+        assert_eq!(
+            item.changed().collect::<Vec<_>>(),
+            [("age", &Value::Int32(7))]
+        );
+    }
+
+    #[test]
+    fn knowing_what_changed_costs_no_memory() {
+        assert_eq!(size_of::<Item>(), 16);
+    }
+
+    #[test]
+    fn the_sixteenth_value_shares_its_mark_with_all_that_follow() {
+        let mut item = Item::new(Minutes(20));
+        for at in 0..18 {
+            item.set(format!("v{at}"), Value::Null);
+        }
+        let mut item = item.stored();
+        item.set("v15", Value::Int32(1));
+        item.remove("v3");
+        assert!(item.changed().any(|(name, _)| name == "v15"));
     }
 
     #[test]

@@ -1,0 +1,451 @@
+//! Keys and values of a session in Redis, by layout (facts §1.1, §1.2).
+//!
+//! In: an application, a session id, an item. Out: the keys, the arguments of the scripts, and back
+//! from a reply to an item. The surprising fact: from version 2 on the braces around application
+//! and id put all keys of one session into one cluster slot, which scripts over several keys need.
+
+use super::script::{self, Scripts};
+use super::settings::MicrosoftVersion;
+use crate::session::item::{self, DecodeError};
+use crate::session::{Item, Minutes, SessionId, StoreKind, Value};
+use redis::Value as Reply;
+
+/// Name of the value that marks a session as uninitialised.
+const ACTIONS: &str = "SessionStateActions";
+/// Suffix of the shadow key of `redis_keyspace`; seed 002's, with the braces of layout 2 and later.
+const SHADOW: &str = "_Timeout";
+/// Suffix of the claim on a session end of `redis_keyspace`; ours.
+const END_CLAIM: &str = "_EndClaim";
+/// Suffix of the index of deadlines of `redis_sitecore`; ours.
+const INDEX: &str = "_Expirations";
+
+/// Lock, data and timeout of layout 5.
+const V5: [&str; 3] = [
+    "_WriteLock",
+    "_SessionStateItemCollection",
+    "_SessionTimeout",
+];
+/// Lock, data and timeout of layouts 2 to 4.
+const V2_TO_4: [&str; 3] = ["_Write_Lock", "_Data", "_Internal"];
+/// What the keys of a session end in, in any layout.
+pub const SUFFIXES: [&str; 8] = [
+    V5[0], V5[1], V5[2], V2_TO_4[0], V2_TO_4[1], V2_TO_4[2], SHADOW, END_CLAIM,
+];
+
+/// How sessions lie in Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Microsoft's 5.0.0 to 5.0.4: one blob per session.
+    V5,
+    /// Microsoft's 2.0.0 to 4.0.1, behaving as 4.0.1: a hash with a field per value. The genuine
+    /// provider writes the values with BinaryFormatter; ours writes them as ASP.NET's alternative
+    /// serialisation does (facts §4.3), so only keys, types and field names are genuine here.
+    V2To4,
+    /// Ours for Sitecore, whose own is unknown: keys as layout 5, the blob is the whole frame, and
+    /// a sorted set per application holds the deadlines.
+    Sitecore {
+        /// Whether the frame is deflated.
+        compressed: bool,
+    },
+}
+
+impl From<MicrosoftVersion> for Layout {
+    fn from(version: MicrosoftVersion) -> Self {
+        match version {
+            MicrosoftVersion::V5 => Self::V5,
+            MicrosoftVersion::V2To4 => Self::V2To4,
+        }
+    }
+}
+
+/// The keys of one session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// The lock.
+    pub lock: String,
+    /// The data.
+    pub data: String,
+    /// The timeout in seconds.
+    pub timeout: String,
+    /// The shadow that expires first, for `redis_keyspace`.
+    pub shadow: String,
+    /// The claim on the session's end, for `redis_keyspace`.
+    pub end_claim: String,
+}
+
+/// Tells the keys of one application, cluster and run from all others in a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Application {
+    name: String,
+    run: String,
+}
+
+impl Application {
+    /// An application by its configured name, and the cluster or run that tells it apart.
+    ///
+    /// # Errors
+    /// A name that would make keys ambiguous.
+    pub fn new(name: &str, run: &str) -> Result<Self, String> {
+        let plain = |c: char| !c.is_control() && c != '{' && c != '}';
+        if name.is_empty() {
+            return Err("`applicationName` is empty".to_owned());
+        }
+        if !(name.chars().all(plain) && run.chars().all(plain)) {
+            return Err(format!(
+                "`applicationName: {name}` must not hold braces or control characters"
+            ));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            run: run.to_owned(),
+        })
+    }
+
+    /// The name under which the sessions of one kind are kept.
+    #[must_use]
+    pub fn of(&self, kind: StoreKind) -> String {
+        let Self { name, run } = self;
+        let separator = if run.is_empty() { "" } else { "_" };
+        format!("{name}_{kind}{separator}{run}")
+    }
+
+    /// A pattern for SCAN that every key of ours matches; others may match it too.
+    #[must_use]
+    pub fn pattern(&self) -> String {
+        format!("{{{}_*", escape(&self.name))
+    }
+
+    /// The session that a key belongs to, if it is one of ours; `None` for the index.
+    #[must_use]
+    pub fn owner(&self, key: &str) -> Option<Owner> {
+        StoreKind::ALL.into_iter().find_map(|kind| {
+            let rest = key.strip_prefix('{')?.strip_prefix(&self.of(kind))?;
+            if rest == format!("}}{INDEX}") {
+                return Some(Owner::Index);
+            }
+            let (id, suffix) = rest.strip_prefix('_')?.split_once('}')?;
+            let id = SessionId::parse(id).filter(|id| id.kind() == kind)?;
+            SUFFIXES.contains(&suffix).then_some(Owner::Session(id))
+        })
+    }
+}
+
+/// What one of our keys belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// A session.
+    Session(SessionId),
+    /// No session: the index of deadlines.
+    Index,
+}
+
+/// The pattern of the keyspace channels of shadow keys.
+#[must_use]
+pub fn shadow_pattern(application: &str) -> String {
+    format!("{{{}_*}}{SHADOW}", escape(application))
+}
+
+/// The session whose shadow a key is.
+#[must_use]
+pub fn shadow_owner(application: &str, key: &str) -> Option<SessionId> {
+    let id = key
+        .strip_prefix('{')?
+        .strip_prefix(application)?
+        .strip_prefix('_')?
+        .strip_suffix(SHADOW)?
+        .strip_suffix('}')?;
+    SessionId::parse(id)
+}
+
+/// The key of the index of deadlines.
+#[must_use]
+pub fn index(application: &str) -> String {
+    format!("{{{application}}}{INDEX}")
+}
+
+/// Text that a Redis pattern takes literally.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if "*?[]\\^".contains(c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+impl Layout {
+    /// The scripts that work on this layout.
+    #[must_use]
+    pub fn scripts(self) -> &'static Scripts {
+        match self {
+            Self::V5 => &script::V5,
+            Self::V2To4 => &script::V2_TO_4,
+            Self::Sitecore { .. } => &script::SITECORE,
+        }
+    }
+
+    /// The keys of a session.
+    #[must_use]
+    pub fn keys(self, application: &str, id: SessionId) -> Keys {
+        let [lock, data, timeout] = match self {
+            Self::V5 | Self::Sitecore { .. } => V5,
+            Self::V2To4 => V2_TO_4,
+        };
+        let key = |suffix| format!("{{{application}_{id}}}{suffix}");
+        Keys {
+            lock: key(lock),
+            data: key(data),
+            timeout: key(timeout),
+            shadow: key(SHADOW),
+            end_claim: key(END_CLAIM),
+        }
+    }
+
+    /// The command that reads a session's data and touches nothing.
+    #[must_use]
+    pub fn peek(self, keys: &Keys) -> redis::Cmd {
+        let name = match self {
+            Self::V5 | Self::Sitecore { .. } => "GET",
+            Self::V2To4 => "HGETALL",
+        };
+        redis::cmd(name).arg(&keys.data).take()
+    }
+
+    /// Arguments of the script that writes a session unconditionally; `None` when nothing is
+    /// written: layouts 2 to 4 ignore an empty collection.
+    #[must_use]
+    pub fn set_arguments(self, item: &Item, seconds: u64) -> Option<Vec<Vec<u8>>> {
+        let seconds = seconds.to_string().into_bytes();
+        match self {
+            Self::V5 | Self::Sitecore { .. } => Some(vec![self.blob(item), seconds]),
+            Self::V2To4 if item.values().len() == 0 => None,
+            Self::V2To4 => {
+                let last = 2 + 2 * item.values().len();
+                let mut arguments = vec![text(last), seconds];
+                push_fields(&mut arguments, item.values());
+                Some(arguments)
+            }
+        }
+    }
+
+    /// Arguments of the script that writes a session and releases its lock.
+    #[must_use]
+    pub fn update_arguments(self, lock: &str, item: &Item, seconds: u64) -> Vec<Vec<u8>> {
+        /// Index of the first argument after the fixed ones.
+        const FIRST: usize = 9;
+        let head = vec![lock.as_bytes().to_vec(), seconds.to_string().into_bytes()];
+        let mut arguments = head;
+        match self {
+            Self::V5 => {
+                // No removed values; one field with a literal name, as facts §1.3 describes.
+                for number in [0, FIRST, FIRST - 1, 1, FIRST, FIRST + 1] {
+                    arguments.push(text(number));
+                }
+                arguments.push(b"SessionState".to_vec());
+                arguments.push(self.blob(item));
+            }
+            Self::V2To4 => {
+                let removed = item.removed().len();
+                let changed = item.changed().count();
+                let second = FIRST + removed;
+                let end = second + 2 * changed;
+                for number in [removed, FIRST, second - 1, changed, second, end - 1] {
+                    arguments.push(text(number));
+                }
+                arguments.extend(item.removed().map(|name| name.as_bytes().to_vec()));
+                push_fields(&mut arguments, item.changed());
+            }
+            Self::Sitecore { .. } => arguments.push(self.blob(item)),
+        }
+        arguments
+    }
+
+    /// The item in a script's reply; `None` when there is no session.
+    ///
+    /// # Errors
+    /// The stored bytes are none of this layout's.
+    pub fn decode(self, reply: &Reply, timeout: Minutes) -> Result<Option<Item>, DecodeError> {
+        match (self, reply) {
+            (Self::V2To4, Reply::Array(fields)) if !fields.is_empty() => {
+                let (fields, _) = fields.as_chunks::<2>();
+                let values = fields
+                    .iter()
+                    .map(|[name, value]| {
+                        let name = std::str::from_utf8(bytes(name)?);
+                        let name = item::known(name.map_err(|_| DecodeError::NotUtf8)?);
+                        Ok((name, Value::read(bytes(value)?)?))
+                    })
+                    .collect::<Result<_, _>>()?;
+                Ok(Some(Item::from_values(timeout, values)))
+            }
+            (Self::V2To4, _) | (_, Reply::Nil) => Ok(None),
+            (Self::V5, reply) => Item::decode_items(bytes(reply)?, timeout).map(Some),
+            (Self::Sitecore { compressed: true }, reply) => {
+                Item::decode_compressed(bytes(reply)?).map(Some)
+            }
+            (Self::Sitecore { compressed: false }, reply) => Item::decode(bytes(reply)?).map(Some),
+        }
+    }
+
+    fn blob(self, item: &Item) -> Vec<u8> {
+        match self {
+            Self::Sitecore { compressed: true } => item.encode_compressed(),
+            Self::Sitecore { compressed: false } => item.encode(),
+            Self::V5 | Self::V2To4 => item.encode_items(),
+        }
+    }
+}
+
+/// An uninitialised session. The genuine provider stores the enumeration itself, through
+/// BinaryFormatter; ours stores its name, which the genuine one parses as well.
+#[must_use]
+pub fn uninitialized(timeout: Minutes) -> Item {
+    let text = item::Text::Owned("InitializeItem".into());
+    Item::from_values(timeout, vec![(ACTIONS.into(), Value::Text(text))])
+}
+
+/// Whether a session is still uninitialised.
+#[must_use]
+pub fn is_uninitialized(item: &Item) -> bool {
+    item.get(ACTIONS).is_some()
+}
+
+/// The item as a write stores it: initialised.
+#[must_use]
+pub fn initialized(item: &Item) -> Item {
+    let mut item = item.clone();
+    item.remove(ACTIONS);
+    item
+}
+
+fn push_fields<'a>(
+    arguments: &mut Vec<Vec<u8>>,
+    fields: impl Iterator<Item = (&'a str, &'a Value)>,
+) {
+    for (name, value) in fields {
+        let mut bytes = Vec::new();
+        value.write_to(&mut bytes);
+        arguments.push(name.as_bytes().to_vec());
+        arguments.push(bytes);
+    }
+}
+
+fn text(number: usize) -> Vec<u8> {
+    number.to_string().into_bytes()
+}
+
+fn bytes(reply: &Reply) -> Result<&[u8], DecodeError> {
+    match reply {
+        Reply::BulkString(bytes) => Ok(bytes),
+        _ => Err(DecodeError::CutShort),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: u128 = 7;
+
+    #[test]
+    fn keys_of_layout_5_are_the_genuine_ones() {
+        let keys = Layout::V5.keys("/", SessionId::private(ID));
+        let id = "aaaaaaaaaaaaaaaaaaaaaaah";
+        assert_eq!(keys.lock, format!("{{/_{id}}}_WriteLock"));
+        assert_eq!(keys.data, format!("{{/_{id}}}_SessionStateItemCollection"));
+        assert_eq!(keys.timeout, format!("{{/_{id}}}_SessionTimeout"));
+    }
+
+    #[test]
+    fn keys_of_layouts_2_to_4_are_the_genuine_ones() {
+        let keys = Layout::V2To4.keys("/", SessionId::private(ID));
+        let id = "aaaaaaaaaaaaaaaaaaaaaaah";
+        assert_eq!(keys.lock, format!("{{/_{id}}}_Write_Lock"));
+        assert_eq!(keys.data, format!("{{/_{id}}}_Data"));
+        assert_eq!(keys.timeout, format!("{{/_{id}}}_Internal"));
+    }
+
+    #[test]
+    fn every_key_of_a_session_is_known_as_ours() {
+        let application = Application::new("site*", "cluster1").unwrap();
+        for (kind, id) in [
+            (StoreKind::Private, SessionId::private(ID)),
+            (StoreKind::Shared, SessionId::shared(ID)),
+        ] {
+            let name = application.of(kind);
+            for layout in [Layout::V5, Layout::V2To4] {
+                let keys = layout.keys(&name, id);
+                for key in [
+                    &keys.lock,
+                    &keys.data,
+                    &keys.timeout,
+                    &keys.shadow,
+                    &keys.end_claim,
+                ] {
+                    assert_eq!(application.owner(key), Some(Owner::Session(id)), "{key}");
+                }
+            }
+            assert_eq!(application.owner(&index(&name)), Some(Owner::Index));
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_run_or_application_is_not_ours() {
+        let ours = Application::new("site", "").unwrap();
+        let theirs = Application::new("site", "other").unwrap();
+        let keys = Layout::V5.keys(&theirs.of(StoreKind::Private), SessionId::private(ID));
+        assert_eq!(ours.owner(&keys.data), None);
+        assert_eq!(ours.owner("{site_private_cart}_Data"), None);
+        assert_eq!(ours.owner("site_private"), None);
+    }
+
+    #[test]
+    fn a_pattern_takes_the_name_literally() {
+        assert_eq!(
+            Application::new("a*[b]", "").unwrap().pattern(),
+            "{a\\*\\[b\\]_*"
+        );
+        assert_eq!(shadow_pattern("a?"), "{a\\?_*}_Timeout");
+    }
+
+    #[test]
+    fn a_name_with_braces_is_refused() {
+        assert!(Application::new("a}b", "").is_err());
+    }
+
+    #[test]
+    fn a_shadow_key_tells_its_session() {
+        let id = SessionId::shared(ID);
+        let keys = Layout::V5.keys("site", id);
+        assert_eq!(shadow_owner("site", &keys.shadow), Some(id));
+        assert_eq!(shadow_owner("site", &keys.timeout), None);
+    }
+
+    #[test]
+    fn an_update_of_layouts_2_to_4_names_what_changed_and_what_was_removed() {
+        let mut item = Item::new(Minutes(20));
+        for name in ["a", "b", "c"] {
+            item.set(name, Value::Null);
+        }
+        let mut item = item.stored();
+        item.set("b", Value::Boolean(true));
+        item.remove("c");
+        let arguments = Layout::V2To4.update_arguments("77", &item, 1200);
+        let expected: [&[u8]; 11] = [
+            b"77",
+            b"1200",
+            b"1",
+            b"9",
+            b"9",
+            b"1",
+            b"10",
+            b"11",
+            b"c",
+            b"b",
+            &[3, 1],
+        ];
+        assert_eq!(arguments, expected);
+    }
+}

@@ -1,0 +1,505 @@
+//! Microsoft.Web.RedisSessionStateProvider (facts §1.3–§1.6): the flow around the scripts.
+//!
+//! In: operations of the contract. Out: scripts on the server and their replies as items. The
+//! Sitecore and keyspace providers are built on it, as the genuine ones are.
+//!
+//! The surprising fact: what the provider remembers for the end of the request is forgotten by a
+//! release but not by an update, so that every dirty request pays a third, redundant round trip.
+//!
+//! Not modelled: the guards of layouts 2 to 4 that skip calls after an earlier error of the same
+//! request (`LastException`).
+
+use super::connection::Connections;
+use super::layout::{self, Keys, Layout};
+use super::script::Script;
+use crate::clock;
+use crate::clock::Utc;
+use crate::providers::Seat;
+use crate::session::{
+    Actions, ExpireCallback, Found, GetItem, Item, LockId, Minutes, RequestContext, SessionId,
+    SessionStateStore, StoreError,
+};
+use async_trait::async_trait;
+use redis::Value as Reply;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// One instance of Microsoft's provider.
+pub struct MicrosoftStore {
+    connections: Connections,
+    layout: Layout,
+    application: String,
+    seat: Seat,
+    throw_on_error: bool,
+}
+
+impl MicrosoftStore {
+    /// An instance for one CD server and store kind; `application` as it stands in keys.
+    #[must_use]
+    pub fn new(
+        connections: Connections,
+        layout: Layout,
+        application: String,
+        seat: Seat,
+        throw_on_error: bool,
+    ) -> Self {
+        Self {
+            connections,
+            layout,
+            application,
+            seat,
+            throw_on_error,
+        }
+    }
+
+    /// The connections, for what is built on this provider.
+    #[must_use]
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// The layout.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The application's name as it stands in keys.
+    #[must_use]
+    pub fn application(&self) -> &str {
+        &self.application
+    }
+
+    /// Where the instance works.
+    #[must_use]
+    pub fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// The keys of a session.
+    #[must_use]
+    pub fn keys(&self, id: SessionId) -> Keys {
+        self.layout.keys(&self.application, id)
+    }
+
+    /// A timeout as it stands on the wire: whole seconds, at least one.
+    #[must_use]
+    pub fn seconds(&self, timeout: Minutes) -> u64 {
+        whole_seconds(timeout.lasting(self.seat.minute))
+    }
+
+    /// A timeout from the wire. The genuine provider divides by 60 and drops the rest; ours divides
+    /// by the scaled minute, and knows the configured timeout again although its seconds were
+    /// rounded up.
+    fn minutes(&self, reply: &Reply) -> Minutes {
+        let stored: i64 = text(reply).parse().unwrap_or(-1);
+        let configured = self.seat.timeout;
+        match u64::try_from(stored) {
+            Ok(seconds) if seconds != self.seconds(configured) => {
+                let minute = self.seat.minute.as_nanos().max(1);
+                let minutes = Duration::from_secs(seconds).as_nanos() / minute;
+                Minutes(u32::try_from(minutes).unwrap_or(u32::MAX))
+            }
+            _ => configured,
+        }
+    }
+
+    async fn eval(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&[u8]],
+    ) -> Result<Reply, StoreError> {
+        let Layout::Sitecore { .. } = self.layout else {
+            return self
+                .connections
+                .eval(request, script, keys, arguments)
+                .await;
+        };
+        // Sitecore's scripts keep the index of deadlines: one more key, and the index's member.
+        let index = layout::index(&self.application);
+        let member = id.to_string();
+        let keys = [keys, &[index.as_str()]].concat();
+        let arguments = [arguments, &[member.as_bytes()]].concat();
+        self.connections
+            .eval(request, script, &keys, &arguments)
+            .await
+    }
+
+    async fn release(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+        lock: &LockId,
+    ) -> Result<(), StoreError> {
+        let keys = self.keys(id);
+        let lock = lock.to_string();
+        let seconds = self.seconds(self.seat.timeout).to_string();
+        self.eval(
+            request,
+            id,
+            &self.layout.scripts().release,
+            &[&keys.lock, &keys.data, &keys.timeout],
+            &[lock.as_bytes(), seconds.as_bytes()],
+        )
+        .await
+        .map(drop)
+    }
+
+    async fn set(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+        item: &Item,
+    ) -> Result<(), StoreError> {
+        let seconds = self.seconds(item.timeout());
+        let Some(arguments) = self.layout.set_arguments(item, seconds) else {
+            return Ok(());
+        };
+        let keys = self.keys(id);
+        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let script = &self.layout.scripts().set;
+        self.eval(
+            request,
+            id,
+            script,
+            &[&keys.data, &keys.timeout],
+            &arguments,
+        )
+        .await
+        .map(drop)
+    }
+
+    async fn try_get_item(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+    ) -> Result<GetItem, StoreError> {
+        let keys = self.keys(id);
+        let reply = self
+            .eval(
+                request,
+                id,
+                &self.layout.scripts().read,
+                &[&keys.lock, &keys.data, &keys.timeout],
+                &[],
+            )
+            .await?;
+        let [holder, data, timeout] = elements(reply)?;
+        let holder = text(&holder);
+        if !holder.is_empty() {
+            return Ok(locked(&holder));
+        }
+        Ok(match self.decode(request, &data, &timeout)? {
+            Some(item) => found(item, None),
+            None => GetItem::Missing,
+        })
+    }
+
+    async fn try_get_item_exclusive(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+    ) -> Result<GetItem, StoreError> {
+        let keys = self.keys(id);
+        let ticks = clock::utc().ticks().to_string();
+        let lifetime = whole_seconds(self.seat.execution_timeout).to_string();
+        let reply = self
+            .eval(
+                request,
+                id,
+                &self.layout.scripts().take_lock,
+                &[&keys.lock, &keys.data, &keys.timeout],
+                &[ticks.as_bytes(), lifetime.as_bytes()],
+            )
+            .await?;
+        let [holder, data, timeout, taken] = elements(reply)?;
+        if taken != Reply::Nil {
+            return Ok(locked(&text(&holder)));
+        }
+        let lock = LockId::Text(ticks.into());
+        match self.decode(request, &data, &timeout) {
+            Ok(Some(item)) => {
+                request.forget(id);
+                request.remember(id, lock.clone());
+                Ok(found(item, Some(lock)))
+            }
+            Ok(None) => {
+                self.release(request, id, &lock).await?;
+                Ok(GetItem::Missing)
+            }
+            Err(error) => {
+                // The lock stays until the request ends.
+                request.forget(id);
+                request.remember(id, lock);
+                Err(error)
+            }
+        }
+    }
+
+    /// The item in a reply. Layout 5 (as 5.0.0 and 5.0.4 do) takes what it cannot decode for a lost
+    /// session; the others throw.
+    fn decode(
+        &self,
+        request: &RequestContext,
+        data: &Reply,
+        timeout: &Reply,
+    ) -> Result<Option<Item>, StoreError> {
+        match self.layout.decode(data, self.minutes(timeout)) {
+            Ok(item) => Ok(item),
+            Err(error) => {
+                add_one(&request.undecodable);
+                match self.layout {
+                    Layout::V5 => Ok(None),
+                    _ => Err(StoreError::Undecodable(error.to_string())),
+                }
+            }
+        }
+    }
+
+    /// With `throwOnError: false` an error stays here and the session looks empty.
+    ///
+    /// # Errors
+    /// The error, with `throwOnError: true`.
+    pub fn tolerate<T>(
+        &self,
+        request: &RequestContext,
+        result: Result<T, StoreError>,
+        empty: T,
+    ) -> Result<T, StoreError> {
+        match result {
+            Err(_) if !self.throw_on_error => {
+                add_one(&request.swallowed);
+                Ok(empty)
+            }
+            other => other,
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl SessionStateStore for MicrosoftStore {
+    fn set_item_expire_callback(&self, _callback: Rc<dyn ExpireCallback>) -> bool {
+        false
+    }
+
+    async fn get_item(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+    ) -> Result<GetItem, StoreError> {
+        let result = self.try_get_item(request, id).await;
+        self.tolerate(request, result, GetItem::Missing)
+    }
+
+    async fn get_item_exclusive(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+    ) -> Result<GetItem, StoreError> {
+        let result = self.try_get_item_exclusive(request, id).await;
+        self.tolerate(request, result, GetItem::Missing)
+    }
+
+    async fn set_and_release_item_exclusive(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+        item: &Item,
+        lock: Option<&LockId>,
+        new_item: bool,
+    ) -> Result<(), StoreError> {
+        let item = layout::initialized(item);
+        if new_item {
+            let result = self.set(request, id, &item).await;
+            return self.tolerate(request, result, ());
+        }
+        let keys = self.keys(id);
+        let lock = lock.map(LockId::to_string).unwrap_or_default();
+        let seconds = self.seconds(item.timeout());
+        let arguments = self.layout.update_arguments(&lock, &item, seconds);
+        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let result = self
+            .eval(
+                request,
+                id,
+                &self.layout.scripts().update,
+                &[&keys.lock, &keys.data, &keys.timeout],
+                &arguments,
+            )
+            .await;
+        self.tolerate(request, result.map(drop), ())
+    }
+
+    async fn release_item_exclusive(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+        lock: &LockId,
+    ) -> Result<(), StoreError> {
+        let result = self.release(request, id, lock).await;
+        request.forget(id);
+        self.tolerate(request, result, ())
+    }
+
+    async fn remove_item(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+        lock: Option<&LockId>,
+        _item: &Item,
+    ) -> Result<(), StoreError> {
+        let keys = self.keys(id);
+        let lock = lock.map(LockId::to_string).unwrap_or_default();
+        let result = self
+            .eval(
+                request,
+                id,
+                &self.layout.scripts().remove,
+                &[&keys.lock, &keys.data, &keys.timeout],
+                &[lock.as_bytes()],
+            )
+            .await;
+        self.tolerate(request, result.map(drop), ())
+    }
+
+    async fn reset_item_timeout(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+    ) -> Result<(), StoreError> {
+        let keys = self.keys(id);
+        let seconds = self.seconds(self.seat.timeout).to_string();
+        let result = self
+            .eval(
+                request,
+                id,
+                &self.layout.scripts().reset,
+                &[&keys.data, &keys.timeout],
+                &[seconds.as_bytes()],
+            )
+            .await;
+        self.tolerate(request, result.map(drop), ())
+    }
+
+    /// Overwrites what is stored: the genuine script does not look either.
+    async fn create_uninitialized_item(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+        timeout: Minutes,
+    ) -> Result<(), StoreError> {
+        let result = self.set(request, id, &layout::uninitialized(timeout)).await;
+        self.tolerate(request, result, ())
+    }
+
+    async fn end_request(&self, request: &RequestContext) -> Result<(), StoreError> {
+        while let Some((id, lock)) = request.take_held(self.seat.kind) {
+            let result = self.release(request, id, &lock).await;
+            self.tolerate(request, result, ())?;
+        }
+        Ok(())
+    }
+
+    async fn dispose(&self) {}
+}
+
+fn found(item: Item, lock: Option<LockId>) -> GetItem {
+    let actions = if layout::is_uninitialized(&item) {
+        Actions::InitializeItem
+    } else {
+        Actions::None
+    };
+    GetItem::Found(Found {
+        item,
+        lock,
+        actions,
+    })
+}
+
+fn locked(holder: &str) -> GetItem {
+    GetItem::Locked {
+        age: lock_age(holder, clock::utc()),
+        lock: LockId::Text(holder.into()),
+    }
+}
+
+/// Age of a lock: now less the ticks in it, whatever clock wrote them; what is no tick count was
+/// taken in year 1 and is stolen at once (facts §1.4).
+fn lock_age(holder: &str, now: Utc) -> Duration {
+    match holder.parse().ok().and_then(Utc::from_ticks) {
+        Some(taken) => now.since_epoch().saturating_sub(taken.since_epoch()),
+        None => {
+            const TICKS_PER_SECOND: u64 = 10_000_000;
+            Duration::from_secs(now.ticks() / TICKS_PER_SECOND)
+        }
+    }
+}
+
+fn whole_seconds(duration: Duration) -> u64 {
+    let part = u64::from(duration.subsec_nanos() > 0);
+    (duration.as_secs() + part).max(1)
+}
+
+fn text(reply: &Reply) -> String {
+    match reply {
+        Reply::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        _ => String::new(),
+    }
+}
+
+/// The elements of a script's reply.
+///
+/// # Errors
+/// The reply has another shape.
+pub fn elements<const N: usize>(reply: Reply) -> Result<[Reply; N], StoreError> {
+    match reply {
+        Reply::Array(elements) => elements.try_into().ok(),
+        _ => None,
+    }
+    .ok_or_else(|| StoreError::Refused("a script's reply has another shape".to_owned()))
+}
+
+/// Counts one.
+pub fn add_one(counter: &Cell<u32>) {
+    counter.set(counter.get() + 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Utc = Utc::from_nanos(1_704_067_200_000_000_000);
+
+    #[test]
+    fn a_lock_is_as_old_as_its_ticks() {
+        let taken = Utc::from_nanos(1_704_067_193_000_000_000)
+            .ticks()
+            .to_string();
+        assert_eq!(lock_age(&taken, NOW), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn a_lock_from_a_clock_that_runs_ahead_is_new() {
+        let taken = Utc::from_nanos(1_704_067_300_000_000_000)
+            .ticks()
+            .to_string();
+        assert_eq!(lock_age(&taken, NOW), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_lock_that_is_no_tick_count_is_two_thousand_years_old() {
+        let year = Duration::from_secs(31_556_952);
+        assert!(lock_age("nonsense", NOW) > 2000 * year);
+    }
+
+    #[test]
+    fn seconds_on_the_wire_are_rounded_up_and_never_zero() {
+        assert_eq!(whole_seconds(Duration::from_millis(2001)), 3);
+        assert_eq!(whole_seconds(Duration::from_secs(1200)), 1200);
+        assert_eq!(whole_seconds(Duration::ZERO), 1);
+    }
+}

@@ -1,0 +1,6 @@
+-- Deletes the session, if its lock is ours; otherwise does nothing, silently.
+-- KEYS: lock, data, timeout. ARGV: our lock or "" for any.
+if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 1
+end
+redis.call('DEL', KEYS[2], KEYS[3], KEYS[1])

@@ -1,0 +1,267 @@
+//! Sitecore's Redis provider: Microsoft's flow, an index of deadlines, and a poller (facts §9.1,
+//! §9.4).
+//!
+//! In: what Microsoft's provider gets. Out: the same, and session ends. The genuine provider's keys
+//! and its index of expiring sessions are unknown; ours are the simplest that fit its stack traces:
+//! keys as layout 5, the whole frame as the blob, and one sorted set per application with the
+//! deadline of every session in ms by the server's clock, kept by the same scripts.
+//!
+//! The surprising facts: a session whose deadline has passed lives on when a request comes before
+//! the poller; and the index and the sessions lie in different slots, so that a Redis cluster
+//! cannot run these scripts.
+
+use super::layout;
+use super::microsoft::MicrosoftStore;
+use super::poller::{Claimed, ExpiredSessions, Poller, Polling};
+use super::script;
+use crate::clock;
+use crate::providers::BackgroundWork;
+use crate::session::item::DecodeError;
+use crate::session::{
+    EndNotice, ExpireCallback, GetItem, Item, LockId, Minutes, Noticed, RequestContext, SessionId,
+    SessionStateStore, StoreError,
+};
+use async_trait::async_trait;
+use redis::Value as Reply;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// How long a poller's claim lasts; a session whose poller died is due again after it. Ours, after
+/// the two minutes of Sitecore's MongoDB provider (facts §9.3). A handler that takes longer is
+/// raised twice.
+const LEASE_SECONDS: u32 = 120;
+
+/// One instance of Sitecore's provider.
+pub struct SitecoreStore {
+    microsoft: Rc<MicrosoftStore>,
+    /// `None`: `pollingEnabled` is off.
+    polling: Option<Polling>,
+    poller: RefCell<Option<Rc<Poller>>>,
+    callback: RefCell<Option<Rc<dyn ExpireCallback>>>,
+    work: Rc<RefCell<BackgroundWork>>,
+}
+
+impl SitecoreStore {
+    /// An instance on Microsoft's provider with Sitecore's layout.
+    #[must_use]
+    pub fn new(
+        microsoft: MicrosoftStore,
+        polling: Option<Polling>,
+        work: Rc<RefCell<BackgroundWork>>,
+    ) -> Self {
+        Self {
+            microsoft: Rc::new(microsoft),
+            polling,
+            poller: RefCell::default(),
+            callback: RefCell::default(),
+            work,
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl SessionStateStore for SitecoreStore {
+    /// Starts the poller. Without polling the answer is still yes: the module then raises the ends
+    /// of abandoned sessions, and others poll.
+    fn set_item_expire_callback(&self, callback: Rc<dyn ExpireCallback>) -> bool {
+        if let Some(polling) = self.polling {
+            let source = Rc::new(Expired {
+                store: Rc::clone(&self.microsoft),
+                work: Rc::clone(&self.work),
+            });
+            let poller =
+                Poller::start(source, Rc::clone(&callback), polling, Rc::clone(&self.work));
+            *self.poller.borrow_mut() = Some(Rc::new(poller));
+        }
+        *self.callback.borrow_mut() = Some(callback);
+        true
+    }
+
+    async fn get_item(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+    ) -> Result<GetItem, StoreError> {
+        self.microsoft.get_item(request, id).await
+    }
+
+    async fn get_item_exclusive(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+    ) -> Result<GetItem, StoreError> {
+        self.microsoft.get_item_exclusive(request, id).await
+    }
+
+    async fn set_and_release_item_exclusive(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+        item: &Item,
+        lock: Option<&LockId>,
+        new_item: bool,
+    ) -> Result<(), StoreError> {
+        self.microsoft
+            .set_and_release_item_exclusive(request, id, item, lock, new_item)
+            .await
+    }
+
+    async fn release_item_exclusive(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+        lock: &LockId,
+    ) -> Result<(), StoreError> {
+        self.microsoft
+            .release_item_exclusive(request, id, lock)
+            .await
+    }
+
+    /// Raises session end in the request, then removes (facts §9.1).
+    async fn remove_item(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+        lock: Option<&LockId>,
+        item: &Item,
+    ) -> Result<(), StoreError> {
+        let callback = self.callback.borrow().clone();
+        if raise_abandoned(callback, id, item).await {
+            self.work.borrow_mut().failed_ends += 1;
+        }
+        self.microsoft.remove_item(request, id, lock, item).await
+    }
+
+    async fn reset_item_timeout(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+    ) -> Result<(), StoreError> {
+        self.microsoft.reset_item_timeout(request, id).await
+    }
+
+    async fn create_uninitialized_item(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+        timeout: Minutes,
+    ) -> Result<(), StoreError> {
+        self.microsoft
+            .create_uninitialized_item(request, id, timeout)
+            .await
+    }
+
+    async fn end_request(&self, request: &RequestContext) -> Result<(), StoreError> {
+        self.microsoft.end_request(request).await
+    }
+
+    async fn dispose(&self) {
+        let poller = self.poller.borrow_mut().take();
+        if let Some(poller) = poller {
+            poller.stop().await;
+        }
+    }
+}
+
+/// Raises the end of an abandoned session. Returns whether the handler threw.
+pub async fn raise_abandoned(
+    callback: Option<Rc<dyn ExpireCallback>>,
+    id: SessionId,
+    item: &Item,
+) -> bool {
+    let Some(callback) = callback else {
+        return false;
+    };
+    let notice = EndNotice {
+        id,
+        item: Some(item.clone()),
+        noticed: Noticed::Abandoned,
+    };
+    callback.session_end(notice).await.is_err()
+}
+
+/// The expired sessions of one application.
+struct Expired {
+    store: Rc<MicrosoftStore>,
+    work: Rc<RefCell<BackgroundWork>>,
+}
+
+impl Expired {
+    /// Gives back what cannot be decoded, so that the next tick meets it again.
+    async fn give_back(&self, id: &[u8], cookie: &str, deadline: &[u8]) -> Result<(), StoreError> {
+        let id_text = String::from_utf8_lossy(id);
+        let lock = format!("{{{}_{id_text}}}_WriteLock", self.store.application());
+        let index = layout::index(self.store.application());
+        let request = RequestContext::default();
+        self.store
+            .connections()
+            .eval(
+                &request,
+                &script::UNCLAIM,
+                &[&lock, &index],
+                &[cookie.as_bytes(), id, deadline],
+            )
+            .await
+            .map(drop)
+    }
+}
+
+#[async_trait(?Send)]
+impl ExpiredSessions for Expired {
+    async fn claim(&self, signal: &mut Option<String>) -> Result<Option<Claimed>, StoreError> {
+        // Ticks, as a request's lock would be, so that waiters can tell its age.
+        let cookie: Rc<str> = clock::utc().ticks().to_string().into();
+        let request = RequestContext::default();
+        let reply = self
+            .store
+            .connections()
+            .eval(
+                &request,
+                &script::CLAIM_EXPIRED,
+                &[&layout::index(self.store.application())],
+                &[
+                    self.store.application().as_bytes(),
+                    cookie.as_bytes(),
+                    LEASE_SECONDS.to_string().as_bytes(),
+                    signal.as_deref().unwrap_or_default().as_bytes(),
+                ],
+            )
+            .await?;
+        let Reply::Array(elements) = reply else {
+            return Err(StoreError::Refused("a claim has another shape".to_owned()));
+        };
+        let mut elements = elements.into_iter().map(|element| match element {
+            Reply::BulkString(bytes) => bytes,
+            _ => Vec::new(),
+        });
+        let signalled = elements.next().unwrap_or_default();
+        *signal = Some(String::from_utf8_lossy(&signalled).into_owned());
+        let (Some(id), Some(data), Some(deadline)) =
+            (elements.next(), elements.next(), elements.next())
+        else {
+            return Ok(None);
+        };
+        let parsed = std::str::from_utf8(&id).ok().and_then(SessionId::parse);
+        let decoded = self
+            .store
+            .layout()
+            .decode(&Reply::BulkString(data), self.store.seat().timeout);
+        match (parsed, decoded) {
+            (Some(id), Ok(Some(item))) => Ok(Some(Claimed { id, item, cookie })),
+            (_, failed) => {
+                self.work.borrow_mut().undecodable += 1;
+                self.give_back(&id, &cookie, &deadline).await?;
+                let why = failed.err().unwrap_or(DecodeError::CutShort);
+                Err(StoreError::Undecodable(why.to_string()))
+            }
+        }
+    }
+
+    async fn remove(&self, claimed: &Claimed) -> Result<(), StoreError> {
+        let lock = LockId::Text(Rc::clone(&claimed.cookie));
+        let request = RequestContext::default();
+        self.store
+            .remove_item(&request, claimed.id, Some(&lock), &claimed.item)
+            .await
+    }
+}

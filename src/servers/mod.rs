@@ -1,0 +1,33 @@
+//! Private store servers for scenarios that say `managed`: started for a run, gone after it.
+//!
+//! In: settings of the server. Out: its address, for as long as the value lives. A server runs in a
+//! process group of its own, so that Ctrl-C reaches only us and the run can still be written down;
+//! dropping the value kills it, on every way out on which Rust drops values.
+
+pub mod redis;
+
+pub use redis::RedisServer;
+
+/// Why a managed server is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The program is not installed.
+    #[error("{program} is not installed; {remedy}")]
+    NotInstalled {
+        /// The program.
+        program: &'static str,
+        /// The command that would bring it in.
+        remedy: String,
+    },
+    /// A setting that the harness decides itself, or that cannot stand in a configuration file.
+    #[error("`{name}` cannot be set for a managed server: {why}")]
+    Setting {
+        /// Name of the setting.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The program started and did not come up.
+    #[error("{0}")]
+    Failed(String),
+}
