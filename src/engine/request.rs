@@ -196,7 +196,7 @@ impl PageRequest<'_> {
             Way::Failing => Ending::Error,
             _ => Ending::Success,
         };
-        if session.is_new || changes {
+        if Stamp::read(&session.item).is_none() || changes {
             let data = &self.site.traffic.data.shared;
             let devices = u64::from(self.browser.devices);
             let size = data.facets.bytes() + devices * data.per_device.bytes();
@@ -211,9 +211,9 @@ impl PageRequest<'_> {
         if ending != Ending::Success || self.plan.way != Way::Update {
             return session;
         }
-        let held = match session.is_new {
-            true => self.site.traffic.data.private.initial.bytes() as u32,
-            false => payload_length(&session.item),
+        let held = match Stamp::read(&session.item) {
+            None => self.site.traffic.data.private.initial.bytes() as u32,
+            Some(_) => payload_length(&session.item),
         };
         self.write(&mut session.item, 1, held + self.plan.growth);
         session.item.set_timeout(self.timeout(StoreKind::Private));

@@ -286,16 +286,17 @@ impl Ledger {
         }
         match release.written {
             Written::Nothing => {}
-            Written::Item { item, new } => {
+            Written::Item(item) => {
                 if let Some(stamp) = Stamp::read(item) {
-                    let (sent, done) = (release.sent, release.done);
-                    if new {
+                    let begins = !life.born || life.expected.life != stamp.life;
+                    if begins {
+                        let (sent, done) = (release.sent, release.done);
                         self.start(release.id, stamp, sent, done, item.timeout());
                     }
-                    self.wrote(release, stamp, new || lawful, integrity);
+                    self.wrote(release, stamp, begins || lawful, integrity);
                 }
             }
-            Written::Unknown { item, .. } => {
+            Written::Unknown(item) => {
                 if let Some(stamp) = Stamp::read(item) {
                     life.may_hold(stamp, false);
                 }
@@ -424,6 +425,8 @@ impl Ledger {
         let early_by = life.due_earliest(minute).since(now + CLOCK_GRAIN);
         self.due.remove(due);
         life.ended = now;
+        // A provider may raise the end of a log-out before the log-out returns.
+        life.abandoned |= notice.noticed == Noticed::Abandoned;
         if life.abandoned {
             self.counts.abandoned += 1;
             return raised;

@@ -290,7 +290,10 @@ mod tests {
             fs::write(&path, &current).unwrap();
         }
         let shipped = fs::read_to_string(path).unwrap();
-        assert!(shipped == current, "docs/result.schema.json is not what the types say");
+        assert!(
+            shipped == current,
+            "docs/result.schema.json is not what the types say"
+        );
     }
 
     #[test]

@@ -236,7 +236,6 @@ impl SessionStateModule {
                 (result, Written::Removed)
             }
             Ending::Success if !untouched || !session.in_store => {
-                let new = session.is_new;
                 let call = self.store.set_and_release_item_exclusive(
                     &request.context,
                     *id,
@@ -249,8 +248,8 @@ impl SessionStateModule {
                     .observed(request, *id, verb, item.timeout(), call)
                     .await;
                 let written = match result {
-                    Ok(()) => Written::Item { item, new },
-                    Err(_) => Written::Unknown { item, new },
+                    Ok(()) => Written::Item(item),
+                    Err(_) => Written::Unknown(item),
                 };
                 (result, written)
             }

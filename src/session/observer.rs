@@ -147,19 +147,9 @@ pub enum Written<'a> {
     /// Left it as it was.
     Nothing,
     /// Wrote it, and the store acknowledged.
-    Item {
-        /// What was written.
-        item: &'a Item,
-        /// Whether the request found no session in the store, so that a new life starts.
-        new: bool,
-    },
+    Item(&'a Item),
     /// Tried to write it; whether the store did is unknown.
-    Unknown {
-        /// What was to be written.
-        item: &'a Item,
-        /// Whether the request found no session in the store.
-        new: bool,
-    },
+    Unknown(&'a Item),
     /// Removed the session (`Session.Abandon`).
     Removed,
 }
