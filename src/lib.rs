@@ -1,8 +1,12 @@
-//! sessionbench.
+//! A simulation and benchmarking harness for the session-state stores of ASP.NET and Sitecore sites.
 
+pub mod cli;
 pub mod clock;
+pub mod engine;
+pub mod measure;
 pub mod providers;
 pub mod quantity;
+pub mod report;
 pub mod result;
 pub mod scenario;
 pub mod servers;

@@ -1,1 +1,16 @@
-fn main() {}
+//! The command line of sessionbench: parse, do, say how it went.
+
+use clap::Parser;
+use sessionbench::cli::{self, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = match cli::Arguments::parse().command {
+        Command::Run(arguments) => cli::run::run(&arguments),
+        Command::Check(arguments) => cli::check::check(&arguments),
+        Command::Report(arguments) => cli::report::report(&arguments),
+        Command::Providers(arguments) => cli::providers::providers(&arguments),
+        Command::Schema(arguments) => cli::schema::schema(&arguments),
+    };
+    cli::exit_code(outcome)
+}

@@ -72,14 +72,8 @@ impl Executor {
         reason = "this is where the real time comes from"
     )]
     pub fn real() -> Self {
-        let since_epoch = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
         let start = std::time::Instant::now();
-        Self::new(
-            Source::Real { start },
-            Utc::from_nanos(since_epoch.as_nanos() as u64),
-        )
+        Self::new(Source::Real { start }, Utc::of_the_system())
     }
 
     /// An executor on the virtual clock.

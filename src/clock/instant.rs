@@ -74,6 +74,17 @@ impl Utc {
         Self(nanos)
     }
 
+    /// The system's date and time, for what happens outside a run.
+    #[must_use]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is where the real time comes from"
+    )]
+    pub fn of_the_system() -> Self {
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self(since_1970.unwrap_or_default().as_nanos() as u64)
+    }
+
     /// Time since the start of 1970.
     #[must_use]
     pub const fn since_epoch(self) -> Duration {
@@ -96,6 +107,32 @@ impl Utc {
     }
 }
 
+impl fmt::Display for Utc {
+    /// RFC 3339, to the second.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0 / 1_000_000_000;
+        let (day, second) = (seconds / 86_400, seconds % 86_400);
+        // The calendar repeats every 400 years of 146,097 days; years start in March, so that the
+        // leap day is the last (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+        let since_era = day + 719_468;
+        let (era, day) = (since_era / 146_097, since_era % 146_097);
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let (year, month) = match month {
+            0..10 => (era * 400 + year, month + 3),
+            _ => (era * 400 + year + 1, month - 9),
+        };
+        let (hour, minute) = (second / 3600, second / 60 % 60);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z",
+            second % 60
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +142,14 @@ mod tests {
         // DateTime(2024, 1, 1).Ticks in .NET: 738 885 days of 864 000 000 000 ticks.
         let start_of_2024 = Utc::from_nanos(1_704_067_200_000_000_000);
         assert_eq!(start_of_2024.ticks(), 738_885 * 864_000_000_000);
+    }
+
+    #[test]
+    fn a_date_prints_as_rfc_3339() {
+        let print = |seconds: u64| Utc::from_nanos(seconds * 1_000_000_000).to_string();
+        assert_eq!(print(0), "1970-01-01T00:00:00Z");
+        assert_eq!(print(951_827_696), "2000-02-29T12:34:56Z");
+        assert_eq!(print(1_704_067_199), "2023-12-31T23:59:59Z");
     }
 
     #[test]

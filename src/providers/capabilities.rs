@@ -63,6 +63,16 @@ pub enum Detection {
 }
 
 impl Detection {
+    /// The mechanism, for a person.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::CacheWheel => "cache wheel, every 20 s",
+            Self::Poll => "poll, every 2 s by default",
+            Self::Notification => "keyspace notification",
+        }
+    }
+
     /// What the time between a session's due instant and its detection is spent on.
     #[must_use]
     pub const fn cause(self) -> &'static str {

@@ -171,6 +171,26 @@ pub struct StoreSample {
     pub bytes_per_session: Option<u64>,
 }
 
+impl StoreSample {
+    /// Raises each number to another sample's where that one is larger.
+    pub fn raise_to(&mut self, other: &Self) {
+        self.memory_bytes = self.memory_bytes.max(other.memory_bytes);
+        self.commands = self.commands.max(other.commands);
+        self.keys = self.keys.max(other.keys);
+        self.volatile_keys = self.volatile_keys.max(other.volatile_keys);
+        self.expired_keys = self.expired_keys.max(other.expired_keys);
+        self.evicted_keys = self.evicted_keys.max(other.evicted_keys);
+        self.bytes_in = self.bytes_in.max(other.bytes_in);
+        self.bytes_out = self.bytes_out.max(other.bytes_out);
+        self.clients = self.clients.max(other.clients);
+        self.bytes_per_session = self.bytes_per_session.max(other.bytes_per_session);
+        self.cpu_seconds = match (self.cpu_seconds, other.cpu_seconds) {
+            (Some(mine), Some(theirs)) => Some(mine.max(theirs)),
+            (mine, theirs) => mine.or(theirs),
+        };
+    }
+}
+
 /// Why a provider cannot be brought in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {

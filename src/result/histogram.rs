@@ -68,6 +68,29 @@ impl Distribution {
         }
     }
 
+    /// All values of several distributions together.
+    ///
+    /// # Errors
+    /// One of them has a damaged text form.
+    pub fn merged<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Result<Self, HistogramError> {
+        let mut whole: Option<Histogram<u64>> = None;
+        for histogram in parts.into_iter().map(Self::histogram) {
+            let Some(histogram) = histogram? else {
+                continue;
+            };
+            match &mut whole {
+                None => whole = Some(histogram),
+                Some(whole) => {
+                    whole.auto(true);
+                    whole
+                        .add(&histogram)
+                        .map_err(|error| HistogramError(error.to_string()))?;
+                }
+            }
+        }
+        Ok(whole.as_ref().map(Self::of).unwrap_or_default())
+    }
+
     /// The histogram; `None` without values.
     ///
     /// # Errors

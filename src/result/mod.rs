@@ -210,11 +210,13 @@ pub struct Validity {
 pub struct Requests {
     /// Requests whose intended instant came, in the whole run.
     pub intended: u64,
-    /// Of those, sent.
+    /// Of those, sent to a CD server.
     pub sent: u64,
-    /// Of those, answered.
+    /// Not sent, because the run ended first.
+    pub not_sent: u64,
+    /// Of those sent, answered well.
     pub ok: u64,
-    /// Of those, failed, by reason.
+    /// Of those sent, failed, by reason.
     pub failed: BTreeMap<String, u64>,
     /// Still in progress when the run ended.
     pub in_flight: u64,
@@ -354,6 +356,8 @@ pub struct SessionEnds {
     pub handler_failed: u64,
     /// Ends of sessions that this run does not know.
     pub unknown: u64,
+    /// Ends of sessions that no request had written anything into.
+    pub empty: u64,
     /// Private ends that found the contact's shared session ended already.
     pub contact_gone: u64,
     /// End raised − due, of first ends that were not early; at least 0.
@@ -372,7 +376,7 @@ pub struct SessionEnds {
 }
 
 /// Page views: what visits did, and what of it was committed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PageViews {
     /// Page views that visitors saw succeed.
     pub performed: u64,

@@ -2,7 +2,7 @@
 //!
 //! These types are the format. The JSON Schema that editors use, the structural checks with their
 //! carets and the decoding are all derived from them, so a field is added here and nowhere else.
-//! In: YAML through `serde_yaml`. Out: plain data that the lower rooms read.
+//! In: the tree of a YAML file, through serde. Out: plain data that the lower rooms read.
 //!
 //! The surprising fact: two kinds of time live in one file. *Site time* (visits, think times,
 //! session timeouts, run length) is shortened by `time.scale`; *real time* (work per request, the
@@ -49,10 +49,10 @@ pub struct Scenario {
     #[serde(default)]
     pub module: ModuleSettings,
     /// Groups of servers that share one session database, by name.
-    #[schemars(length(min = 1))]
+    #[schemars(extend("minProperties" = 1))]
     pub clusters: BTreeMap<String, Cluster>,
     /// Session-state providers with their settings, by a name of your choice.
-    #[schemars(length(min = 1))]
+    #[schemars(extend("minProperties" = 1))]
     pub providers: BTreeMap<String, ProviderSettings>,
     /// Play the same visits once for each entry, one after the other. An entry names the provider
     /// that every CD cluster uses in that run; clusters then name none themselves.

@@ -125,6 +125,12 @@ impl Arrivals {
         Self::new(law, seed, length.as_secs_f64())
     }
 
+    /// No arrivals.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(ArrivalLaw::Population { gap: 0.0, left: 0 }, 0, 0.0)
+    }
+
     fn new(law: ArrivalLaw, seed: u64, end: f64) -> Self {
         let random = generator(seed, Draw::Arrivals, &[]);
         Self {

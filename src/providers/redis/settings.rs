@@ -114,6 +114,8 @@ pub struct RedisSettings {
 /// Settings of `redis_microsoft`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+// serde cannot deny unknown fields beside flattened ones; the structural check does, by the schema.
+#[schemars(extend("additionalProperties" = false))]
 pub struct RedisMicrosoft {
     /// Layout of keys and values.
     pub version: MicrosoftVersion,
@@ -137,6 +139,8 @@ pub enum MicrosoftVersion {
 /// Settings of `redis_keyspace`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+// serde cannot deny unknown fields beside flattened ones; the structural check does, by the schema.
+#[schemars(extend("additionalProperties" = false))]
 pub struct RedisKeyspace {
     /// Which notifications to listen to.
     pub notifications: Notifications,
@@ -174,6 +178,8 @@ pub enum Claim {
 /// Settings of `redis_sitecore`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+// serde cannot deny unknown fields beside flattened ones; the structural check does, by the schema.
+#[schemars(extend("additionalProperties" = false))]
 #[allow(non_snake_case)]
 pub struct RedisSitecore {
     /// Seconds between polls for expired sessions.

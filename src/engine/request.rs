@@ -1,0 +1,238 @@
+//! One page request: balancer → CD server → private session → shared session → work → and back.
+
+use super::site::Site;
+use crate::clock::{self, Instant};
+use crate::measure::{Failure, RequestDone};
+use crate::session::module::{Access, Ending, Request, Session};
+use crate::session::stamp::{payload_length, set_payload};
+use crate::session::{Item, Minutes, RequestContext, SessionId, Stamp, StoreKind};
+use crate::topology::settings::SharedAccess;
+use crate::topology::{CdServer, Cluster, Route};
+use crate::traffic::{ContactPlan, DeviceKey, RequestPlan, Way, shared_id};
+use std::cell::Cell;
+
+/// A device's browser: its cookies, and whom it belongs to.
+pub struct Browser {
+    key: DeviceKey,
+    /// Whether Sitecore takes it for a robot.
+    pub robot: bool,
+    cluster: usize,
+    /// The session cookie.
+    cookie: Cell<Option<SessionId>>,
+    /// The balancer's affinity cookie.
+    affinity: Cell<Option<u32>>,
+    /// Session ids it was given so far.
+    ids: Cell<u32>,
+    /// Whose shared session it uses.
+    owner: u64,
+    devices: u32,
+}
+
+impl Browser {
+    /// A browser without cookies.
+    #[must_use]
+    pub fn new(site: &Site, contact: &ContactPlan, device: u32, cluster: usize) -> Self {
+        Self {
+            key: DeviceKey {
+                contact: contact.number,
+                device,
+            },
+            robot: contact.robot,
+            cluster,
+            cookie: Cell::new(None),
+            affinity: Cell::new(None),
+            ids: Cell::new(0),
+            owner: site.traffic.owner(contact, device),
+            devices: contact.devices,
+        }
+    }
+
+    fn new_id(&self, site: &Site) -> SessionId {
+        let attempt = self.ids.get();
+        self.ids.set(attempt + 1);
+        site.traffic.private_id(self.key, attempt)
+    }
+}
+
+/// Plays one page request and records it.
+pub async fn page_request(site: &Site, browser: &Browser, plan: &RequestPlan, intended: Instant) {
+    site.recorder.request_intended();
+    let cluster = &site.clusters[browser.cluster];
+    let route = Route {
+        affinity: browser.affinity.get(),
+        drawn: plan.route,
+    };
+    let at = cluster.route(route);
+    browser.affinity.set(Some(at));
+    let server = &cluster.servers[at as usize];
+    let in_progress = server.begin();
+    let request = Request {
+        number: site.next_request(),
+        context: RequestContext::default(),
+    };
+    let sent = clock::now();
+    site.recorder.request_sent(server.index, sent);
+    let visit = PageRequest {
+        site,
+        browser,
+        plan,
+        cluster,
+        server,
+        request: &request,
+    };
+    let failure = visit.serve().await.err();
+    drop(in_progress);
+    site.recorder.request_done(&RequestDone {
+        server: server.index,
+        intended,
+        sent,
+        done: clock::now(),
+        way: plan.way,
+        failure,
+        context: &request.context,
+    });
+}
+
+/// A page request on its CD server.
+struct PageRequest<'a> {
+    site: &'a Site,
+    browser: &'a Browser,
+    plan: &'a RequestPlan,
+    cluster: &'a Cluster,
+    server: &'a CdServer,
+    request: &'a Request,
+}
+
+impl PageRequest<'_> {
+    async fn serve(&self) -> Result<(), Failure> {
+        let id = self
+            .browser
+            .cookie
+            .get()
+            .unwrap_or_else(|| self.browser.new_id(self.site));
+        let served = match self.plan.way {
+            Way::Sessionless => self.without_session().await,
+            _ => self.with_session(id).await,
+        };
+        // Always called, whatever went wrong before: this is where a provider releases what it
+        // still holds. Its errors reach nobody, since the response is out.
+        let shared = shared_id(self.site.traffic.seed, self.browser.owner);
+        let _ = self.server.private.end_request(self.request, id).await;
+        if let Some(module) = &self.server.shared {
+            let _ = module.end_request(self.request, shared).await;
+        }
+        served
+    }
+
+    async fn without_session(&self) -> Result<(), Failure> {
+        if let Some(id) = self.browser.cookie.get() {
+            let timeout = self.timeout(StoreKind::Private);
+            let kept = self
+                .server
+                .private
+                .keep_alive(self.request, id, timeout)
+                .await;
+            kept.map_err(|error| Failure::from(&error))?;
+        }
+        clock::sleep(self.plan.work).await;
+        Ok(())
+    }
+
+    async fn with_session(&self, id: SessionId) -> Result<(), Failure> {
+        let access = match self.plan.way {
+            Way::ReadOnly => Access::ReadOnly,
+            _ => Access::Exclusive,
+        };
+        let timeout = self.timeout(StoreKind::Private);
+        let private = match self.browser.cookie.get() {
+            Some(_) => {
+                let acquired = self
+                    .server
+                    .private
+                    .acquire(self.request, id, access, timeout)
+                    .await;
+                acquired.map_err(|error| Failure::from(&error))?
+            }
+            None => Session::without_cookie(id, timeout),
+        };
+        let shared = self.with_contact(access).await;
+        let ending = match (&shared, self.plan.way) {
+            (Err(_), _) | (_, Way::Failing) => Ending::Error,
+            (_, Way::Abandon) => Ending::Abandon,
+            _ => Ending::Success,
+        };
+        let private = self.change(private, ending);
+        let released = self
+            .server
+            .private
+            .release(self.request, private, ending)
+            .await;
+        shared?;
+        if released.map_err(|error| Failure::from(&error))? {
+            self.browser.cookie.set(Some(id));
+        }
+        Ok(())
+    }
+
+    /// Loads the contact, works, and gives the contact back (facts §9.5): the shared session is
+    /// taken after the private one and released before it.
+    async fn with_contact(&self, access: Access) -> Result<(), Failure> {
+        let Some(module) = &self.server.shared else {
+            clock::sleep(self.plan.work).await;
+            return Ok(());
+        };
+        let access = match self.cluster.shared_access {
+            SharedAccess::Exclusive => access,
+            SharedAccess::ReadOnly => Access::ReadOnly,
+        };
+        let id = shared_id(self.site.traffic.seed, self.browser.owner);
+        let timeout = self.timeout(StoreKind::Shared);
+        let acquired = module.acquire(self.request, id, access, timeout).await;
+        let mut session = acquired.map_err(|error| Failure::from(&error))?;
+        clock::sleep(self.plan.work).await;
+        // A contact that nobody has loaded yet is stored; one that is held may be changed.
+        let changes = access == Access::Exclusive && self.plan.way == Way::Update;
+        let ending = match self.plan.way {
+            Way::Failing => Ending::Error,
+            _ => Ending::Success,
+        };
+        if session.is_new || changes {
+            let data = &self.site.traffic.data.shared;
+            let devices = u64::from(self.browser.devices);
+            let size = data.facets.bytes() + devices * data.per_device.bytes();
+            self.write(&mut session.item, 0, size as u32);
+        }
+        let released = module.release(self.request, session, ending).await;
+        released.map(|_| ()).map_err(|error| Failure::from(&error))
+    }
+
+    /// What the request puts into the private session: one more page view and its data.
+    fn change(&self, mut session: Session, ending: Ending) -> Session {
+        if ending != Ending::Success || self.plan.way != Way::Update {
+            return session;
+        }
+        let held = match session.is_new {
+            true => self.site.traffic.data.private.initial.bytes() as u32,
+            false => payload_length(&session.item),
+        };
+        self.write(&mut session.item, 1, held + self.plan.growth);
+        session.item.set_timeout(self.timeout(StoreKind::Private));
+        session
+    }
+
+    fn write(&self, item: &mut Item, page_views: u32, payload: u32) {
+        let number = self.request.number.0;
+        let first = Stamp {
+            life: number,
+            owner: self.browser.owner,
+            ..Stamp::default()
+        };
+        let stamp = Stamp::read(item).unwrap_or(first);
+        stamp.updated(number, page_views).write(item);
+        set_payload(item, &self.site.text, payload);
+    }
+
+    fn timeout(&self, kind: StoreKind) -> Minutes {
+        self.site.traffic.timeout(self.browser.robot, kind)
+    }
+}

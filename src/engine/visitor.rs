@@ -1,0 +1,89 @@
+//! A device's way through its visits: pages, think times, returns.
+
+use super::request::{Browser, page_request};
+use super::site::Site;
+use crate::clock::{self, Instant};
+use crate::traffic::{Arrivals, ContactPlan, DeviceKey, RequestPlan, VisitPlan, Way};
+use futures_util::future::join_all;
+use std::rc::Rc;
+
+/// Lets every contact arrive at its intended instant, `started` being the schedule's zero.
+pub async fn arrive(site: Rc<Site>, arrivals: Arrivals, started: Instant) {
+    for (number, at) in arrivals.enumerate() {
+        let arrival = started + at.since(Instant::START);
+        clock::sleep_until(arrival).await;
+        if clock::now() >= site.until.get() && arrival >= site.until.get() {
+            return;
+        }
+        let contact = site.traffic.contact(number as u64);
+        for device in 0..contact.devices {
+            clock::spawn(visit(Rc::clone(&site), contact, device, arrival)).detach();
+        }
+    }
+}
+
+/// Plays the visits of one device. Between pages it holds little more than its cookies.
+async fn visit(site: Rc<Site>, contact: ContactPlan, device: u32, arrival: Instant) {
+    let key = DeviceKey {
+        contact: contact.number,
+        device,
+    };
+    let (stagger, drawn) = site.traffic.device(key);
+    let browser = Browser::new(&site, &contact, device, site.choose_cluster(drawn));
+    let mut intended = arrival + stagger;
+    for number in 0.. {
+        let plan = site.traffic.visit(key, contact.robot, number);
+        for page in 0..plan.pages {
+            clock::sleep_until(intended).await;
+            if clock::now() >= site.until.get() {
+                if intended < site.until.get() {
+                    // The generator was late, and the run is over.
+                    site.recorder.request_intended();
+                    site.recorder.request_not_sent();
+                }
+                return;
+            }
+            // Boxed, so that a visitor who thinks takes little memory.
+            Box::pin(view_page(
+                &site, &browser, key, number, page, &plan, intended,
+            ))
+            .await;
+            let page = site.traffic.page(key, contact.robot, number, page);
+            intended = clock::now() + page.think_time;
+        }
+        let Some(pause) = site.traffic.comes_back(contact.number, number) else {
+            return;
+        };
+        intended = clock::now() + pause;
+    }
+}
+
+/// Plays a page: its document, then whatever it fires at once.
+async fn view_page(
+    site: &Site,
+    browser: &Browser,
+    key: DeviceKey,
+    visit: u32,
+    page: u32,
+    plan: &VisitPlan,
+    intended: Instant,
+) {
+    let draw = |request| site.traffic.request(key, visit, page, request);
+    let document = draw(0);
+    if plan.abandon && page + 1 == plan.pages {
+        let log_out = RequestPlan {
+            way: Way::Abandon,
+            ..document
+        };
+        page_request(site, browser, &log_out, intended).await;
+        return;
+    }
+    page_request(site, browser, &document, intended).await;
+    let ajax = site.traffic.page(key, browser.robot, visit, page).ajax;
+    let loaded = clock::now();
+    join_all((1..=ajax).map(|request| {
+        let plan = draw(request);
+        async move { page_request(site, browser, &plan, loaded).await }
+    }))
+    .await;
+}

@@ -1,0 +1,148 @@
+//! The twelve promises (facts/simulation.md §5), how often each was checked and broken, and by whom
+//! first.
+
+use crate::clock::Instant;
+use crate::result::{Invariant, Offender};
+use crate::session::SessionId;
+
+/// A promise of the session contract, or of the harness itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// 1: an exclusive session has one holder.
+    OneHolder = 1,
+    /// 2: a write of a holder whose lock was taken away is refused.
+    Fenced,
+    /// 3: no acknowledged update is lost or doubled.
+    NoLostUpdate,
+    /// 4: session end fires exactly once.
+    EndsOnce,
+    /// 5: session end is not early.
+    NotEarly,
+    /// 6: session end is not later than [`LATE`].
+    NotLate,
+    /// 7: a session end survives the death of a CD server.
+    SurvivesCrash,
+    /// 8: page views are conserved.
+    PageViewsConserved,
+    /// 9: no session is used after its end, and none resurrects.
+    NoUseAfterEnd,
+    /// 10: sessions do not mix.
+    NoMixUp,
+    /// 11: a waiting request gets its session.
+    Liveness,
+    /// 12: the harness is honest: it was not what it measured.
+    HonestHarness,
+}
+
+/// From here on a session end counts as late: the minute by which shared state outlives private
+/// state, and the overhead that Sitecore's documents call typical (facts §9.5, §12).
+pub const LATE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Offenders that are kept of each promise.
+const OFFENDERS: usize = 5;
+
+impl Promise {
+    /// All promises, by number.
+    pub const ALL: [Self; 12] = [
+        Self::OneHolder,
+        Self::Fenced,
+        Self::NoLostUpdate,
+        Self::EndsOnce,
+        Self::NotEarly,
+        Self::NotLate,
+        Self::SurvivesCrash,
+        Self::PageViewsConserved,
+        Self::NoUseAfterEnd,
+        Self::NoMixUp,
+        Self::Liveness,
+        Self::HonestHarness,
+    ];
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::OneHolder => "a locked session has one holder",
+            Self::Fenced => "a write with a lost lock is refused",
+            Self::NoLostUpdate => "no acknowledged update is lost or doubled",
+            Self::EndsOnce => "session end fires exactly once",
+            Self::NotEarly => "session end is not early",
+            Self::NotLate => "session end comes within 60 s of the deadline",
+            Self::SurvivesCrash => "session end survives the death of a CD server",
+            Self::PageViewsConserved => "every page view is committed or still in a live session",
+            Self::NoUseAfterEnd => "no session is used after its end or after it was due",
+            Self::NoMixUp => "a session holds its own contact's data",
+            Self::Liveness => "a waiting request gets its session",
+            Self::HonestHarness => "the load generator was not the bottleneck",
+        }
+    }
+}
+
+/// Counts of all promises.
+#[derive(Debug, Default)]
+pub struct Integrity {
+    counts: [Counts; 12],
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    checked: u64,
+    violations: u64,
+    offenders: Vec<(Instant, Offender)>,
+}
+
+impl Integrity {
+    /// Notes that a promise was checked.
+    pub fn checked(&mut self, promise: Promise) {
+        self.checked_times(promise, 1);
+    }
+
+    /// Notes that a promise was checked so many times.
+    pub fn checked_times(&mut self, promise: Promise, times: u64) {
+        self.counts[promise as usize - 1].checked += times;
+    }
+
+    /// Notes that a promise was broken.
+    pub fn broken(
+        &mut self,
+        promise: Promise,
+        at: Instant,
+        session: Option<SessionId>,
+        found: impl FnOnce() -> String,
+    ) {
+        let counts = &mut self.counts[promise as usize - 1];
+        counts.violations += 1;
+        if counts.offenders.len() < OFFENDERS {
+            let offender = Offender {
+                at_ns: 0,
+                session: session.map(|id| id.to_string()).unwrap_or_default(),
+                found: found(),
+            };
+            counts.offenders.push((at, offender));
+        }
+    }
+
+    /// Adds breaches that were only counted.
+    pub fn broken_times(&mut self, promise: Promise, times: u64) {
+        self.counts[promise as usize - 1].violations += times;
+    }
+
+    /// The counts as they go into the result, with instants since the start of the traffic.
+    #[must_use]
+    pub fn result(&self, started: Instant) -> Vec<Invariant> {
+        Promise::ALL
+            .into_iter()
+            .zip(&self.counts)
+            .map(|(promise, counts)| Invariant {
+                number: promise as u32,
+                promise: promise.text().to_owned(),
+                checked: counts.checked,
+                violations: counts.violations,
+                offenders: (counts.offenders.iter())
+                    .map(|(at, offender)| Offender {
+                        at_ns: at.since(started).as_nanos() as u64,
+                        ..offender.clone()
+                    })
+                    .collect(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,706 @@
+//! The ledger: what every session really did, and what became of it.
+//!
+//! In: operations, grants, releases and session ends, as they happen. Out: how many sessions ended
+//! once, twice, early, late or never; which updates were lost; what was committed of the page views.
+//! It knows nothing of providers: a session is due when the contract says so, and its content is
+//! what was acknowledged.
+//!
+//! The surprising fact: a due instant has an uncertainty. The store saw the last touch somewhere
+//! between the operation's start and its end, so an end counts as early only if it came before the
+//! earliest possible due instant, and late only after the latest.
+
+use super::due::DueCounts;
+use super::integrity::{Integrity, LATE, Promise};
+use super::life::Life;
+use super::values::Values;
+use crate::clock::Instant;
+use crate::providers::Detection;
+use crate::result::{PageViews, SessionEnds};
+use crate::session::observer::{Grant, Operation, Outcome, Release, RequestNumber, Verb, Written};
+use crate::session::{EndNotice, IdMap, Minutes, Noticed, SessionId, Stamp, StoreKind};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long an ended session is remembered, so that a second end or a use after it is recognised.
+const REMEMBERED: Duration = Duration::from_secs(120);
+
+/// Store servers count a TTL in whole milliseconds of a clock that they read once per turn of their
+/// event loop; an end that is early by no more is on time.
+const CLOCK_GRAIN: Duration = Duration::from_millis(1);
+
+/// How the sessions of one kind end, by the provider's design.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndDesign {
+    /// How expired sessions are noticed; `None`: session end is never raised.
+    pub detection: Option<Detection>,
+}
+
+/// The ledger of one store kind.
+pub struct Ledger {
+    kind: StoreKind,
+    minute: Duration,
+    design: EndDesign,
+    lives: IdMap<Life>,
+    /// Earlier lives of sessions that live again, and whose end has not come yet.
+    superseded: IdMap<Vec<Life>>,
+    due: DueCounts,
+    counts: Counts,
+    page_views: PageViews,
+    /// Sessions due before this instant belong to the warm-up: counted, but not in distributions.
+    measured_from: Instant,
+}
+
+#[derive(Default)]
+struct Counts {
+    started: u64,
+    ended_once: u64,
+    ended_more: u64,
+    missed: u64,
+    alive: u64,
+    duplicates: u64,
+    premature: u64,
+    used_after_end: u64,
+    resurrected: u64,
+    vanished: u64,
+    abandoned: u64,
+    without_data: u64,
+    handler_failed: u64,
+    unknown: u64,
+    empty: u64,
+    contact_gone: u64,
+    ends_in_step: u64,
+    lateness_max_in_step: Duration,
+    lateness: Values,
+    earliness: Values,
+    by_cause: BTreeMap<&'static str, Values>,
+    due_uncertainty: Values,
+    handler: Values,
+    overdue: Values,
+}
+
+/// Whether an operation kept its session alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Touch {
+    /// By contract it did.
+    Sure,
+    /// It did unless the session had expired a moment before, or the store never got it.
+    Possible,
+}
+
+impl Touch {
+    fn of(operation: &Operation) -> Option<Self> {
+        match (operation.outcome, operation.verb) {
+            // A log-out makes the session due at once; see `released`.
+            (_, Verb::RemoveItem | Verb::CreateUninitializedItem | Verb::EndRequest) => None,
+            (Outcome::TimedOut | Outcome::Failed, _) => Some(Self::Possible),
+            // The one operation that does not tell whether there was a session.
+            (Outcome::Done, Verb::ResetItemTimeout) => Some(Self::Possible),
+            (Outcome::Found | Outcome::Done, _) => Some(Self::Sure),
+            (Outcome::Missing | Outcome::Locked, _) => None,
+        }
+    }
+}
+
+/// A session end that was raised and whose handler is still to run.
+#[derive(Debug, Clone, Copy)]
+pub struct RaisedEnd {
+    /// The session.
+    pub id: SessionId,
+    /// Which life of it; `None` when the run does not know it.
+    pub life: Option<u64>,
+    /// Whose session it is.
+    pub owner: Option<u64>,
+    /// Page views in what is to be committed; `None` when the data was gone.
+    pub pages: Option<u32>,
+    /// When it was raised.
+    pub raised: Instant,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    #[must_use]
+    pub fn new(
+        kind: StoreKind,
+        minute: Duration,
+        design: EndDesign,
+        measured_from: Instant,
+    ) -> Self {
+        Self {
+            kind,
+            minute,
+            design,
+            lives: IdMap::default(),
+            superseded: IdMap::default(),
+            due: DueCounts::default(),
+            counts: Counts::default(),
+            page_views: PageViews::default(),
+            measured_from,
+        }
+    }
+
+    /// Who holds a session's lock, as far as the harness granted it.
+    #[must_use]
+    pub fn holder(&self, id: SessionId) -> Option<(RequestNumber, Instant)> {
+        self.lives.get(&id)?.holder
+    }
+
+    /// An operation ended.
+    pub fn operation(&mut self, operation: &Operation, integrity: &mut Integrity) {
+        let Some(life) = self.lives.get_mut(&operation.id) else {
+            return;
+        };
+        if !life.born {
+            return;
+        }
+        let Some(touch) = Touch::of(operation) else {
+            return;
+        };
+        if life.ends > 0 || life.abandoned {
+            return;
+        }
+        if operation.outcome == Outcome::Found {
+            integrity.checked(Promise::NoUseAfterEnd);
+            let due = life.due(self.minute);
+            if operation.started > due && self.design.detection.is_some() {
+                self.counts.resurrected += 1;
+                let overdue = operation.started.since(due);
+                integrity.broken(
+                    Promise::NoUseAfterEnd,
+                    operation.done,
+                    Some(operation.id),
+                    || format!("served {overdue:?} after it was due, not ended"),
+                );
+            }
+        }
+        if operation.outcome != Outcome::Found && operation.started > life.due(self.minute) {
+            // Too late to keep it alive, and nothing says that it still was.
+            return;
+        }
+        self.due.remove(life.due(self.minute));
+        match touch {
+            Touch::Sure => life.touch(operation.started, operation.done, operation.timeout),
+            Touch::Possible => life.maybe_touch(operation.done),
+        }
+        self.due.add(life.due(self.minute));
+    }
+
+    /// A request got its session.
+    pub fn granted(&mut self, grant: &Grant<'_>, integrity: &mut Integrity) {
+        let stamp = grant.item.and_then(Stamp::read);
+        if let Some(stamp) = stamp {
+            self.check_content(grant, stamp, integrity);
+        } else if grant.item.is_none() {
+            self.found_none(grant);
+        }
+        if grant.exclusive {
+            let life = self.lives.entry(grant.id).or_default();
+            integrity.checked(Promise::OneHolder);
+            if let Some((holder, _)) = life.holder
+                && !life.robbed
+            {
+                let found = || {
+                    format!(
+                        "request {} got it while {} held it",
+                        grant.request.0, holder.0
+                    )
+                };
+                integrity.broken(Promise::OneHolder, grant.granted, Some(grant.id), found);
+            }
+            life.holder = Some((grant.request, grant.granted));
+            life.robbed = false;
+        }
+    }
+
+    /// The store has no such session.
+    fn found_none(&mut self, grant: &Grant<'_>) {
+        let Some(life) = self.lives.get_mut(&grant.id).filter(|life| life.born) else {
+            return;
+        };
+        let early = grant.granted < life.due_earliest(self.minute);
+        if early && life.ends == 0 && !life.abandoned && !life.gone {
+            self.counts.vanished += 1;
+        }
+        life.gone = true;
+    }
+
+    /// Compares what the store holds with what was acknowledged.
+    fn check_content(&mut self, grant: &Grant<'_>, stamp: Stamp, integrity: &mut Integrity) {
+        let at = grant.granted;
+        let id = Some(grant.id);
+        let Some(life) = self.lives.get_mut(&grant.id).filter(|life| life.born) else {
+            // Its first write timed out, and yet the store has it.
+            self.start(grant.id, stamp, grant.asked, at, Minutes(0));
+            return;
+        };
+        integrity.checked(Promise::NoMixUp);
+        if stamp.owner != life.expected.owner {
+            let found = || format!("holds owner {}, not {}", stamp.owner, life.expected.owner);
+            integrity.broken(Promise::NoMixUp, at, id, found);
+        }
+        if life.ends > 0 || life.abandoned {
+            integrity.checked(Promise::NoUseAfterEnd);
+            if !life.misuse_counted {
+                life.misuse_counted = true;
+                self.counts.used_after_end += 1;
+                let ago = at.since(life.ended);
+                let found = || format!("served {ago:.1?} after its end was raised");
+                integrity.broken(Promise::NoUseAfterEnd, at, id, found);
+            }
+        }
+        integrity.checked(Promise::NoLostUpdate);
+        let possible = life.possible.take();
+        if stamp == life.expected {
+            return;
+        }
+        match possible.and_then(|list| list.into_iter().find(|one| one.stamp == stamp)) {
+            Some(one) if one.stale => {
+                let found = || "a write with a lost lock was stored".to_owned();
+                integrity.broken(Promise::Fenced, at, id, found);
+            }
+            Some(_) => {}
+            None => {
+                let (held, due) = (stamp.pages, life.expected.pages);
+                let found = || format!("holds {held} page views of {due} acknowledged");
+                integrity.broken(Promise::NoLostUpdate, at, id, found);
+            }
+        }
+        life.expected = stamp;
+    }
+
+    /// A request is done with its session. Returns how long it held the lock.
+    pub fn released(
+        &mut self,
+        release: &Release<'_>,
+        integrity: &mut Integrity,
+    ) -> Option<Duration> {
+        let life = self.lives.entry(release.id).or_default();
+        let mut lawful = false;
+        let mut held = None;
+        if let Some((holder, since)) = life.holder
+            && holder == release.request
+        {
+            lawful = !life.robbed;
+            held = Some(release.sent.since(since));
+            life.holder = None;
+            life.robbed = false;
+        }
+        match release.written {
+            Written::Nothing => {}
+            Written::Item { item, new } => {
+                if let Some(stamp) = Stamp::read(item) {
+                    let (sent, done) = (release.sent, release.done);
+                    if new {
+                        self.start(release.id, stamp, sent, done, item.timeout());
+                    }
+                    self.wrote(release, stamp, new || lawful, integrity);
+                }
+            }
+            Written::Unknown { item, .. } => {
+                if let Some(stamp) = Stamp::read(item) {
+                    life.may_hold(stamp, false);
+                }
+            }
+            Written::Removed => {
+                if life.born && life.ends == 0 && !life.abandoned {
+                    self.due.remove(life.due(self.minute));
+                    life.due_at_once(release.sent, release.done);
+                    life.abandoned = true;
+                    self.due.add(life.due(self.minute));
+                }
+            }
+        }
+        // A lock that was taken without a session ever being written leaves nothing behind.
+        let empty = |life: &Life| !life.born && life.holder.is_none() && life.possible.is_none();
+        if self.lives.get(&release.id).is_some_and(empty) {
+            self.lives.remove(&release.id);
+        }
+        held
+    }
+
+    /// A lock was released by force.
+    pub fn stolen(&mut self, id: SessionId) {
+        if let Some(life) = self.lives.get_mut(&id) {
+            life.robbed = true;
+        }
+    }
+
+    /// A new life begins. Two requests that create the same session at once share one life.
+    fn start(
+        &mut self,
+        id: SessionId,
+        stamp: Stamp,
+        sent: Instant,
+        done: Instant,
+        timeout: Minutes,
+    ) {
+        let life = self.lives.entry(id).or_default();
+        let lives_on = life.born
+            && life.ends == 0
+            && !life.abandoned
+            && !life.gone
+            && sent < life.due(self.minute);
+        if lives_on {
+            life.expected = stamp;
+            return;
+        }
+        let mut new = Life::new(stamp);
+        (new.holder, new.robbed) = (life.holder, life.robbed);
+        new.touch(sent, done, timeout);
+        self.due.add(new.due(self.minute));
+        self.counts.started += 1;
+        let old = std::mem::replace(life, new);
+        if old.born {
+            self.superseded.entry(id).or_default().push(old);
+        }
+    }
+
+    /// A request's update was acknowledged.
+    fn wrote(
+        &mut self,
+        release: &Release<'_>,
+        stamp: Stamp,
+        lawful: bool,
+        integrity: &mut Integrity,
+    ) {
+        let Some(life) = self.lives.get_mut(&release.id).filter(|life| life.born) else {
+            return;
+        };
+        integrity.checked(Promise::Fenced);
+        if self.kind == StoreKind::Private {
+            // To the visitor the page view succeeded, whatever the store did with it.
+            life.performed += 1;
+            self.page_views.performed += 1;
+        }
+        if lawful {
+            life.expected = stamp;
+        } else {
+            // The store's answer says nothing: the next look at the content tells.
+            life.may_hold(stamp, true);
+        }
+    }
+
+    /// A provider raised session end.
+    pub fn end_raised(
+        &mut self,
+        notice: &EndNotice,
+        now: Instant,
+        integrity: &mut Integrity,
+    ) -> RaisedEnd {
+        let stamp = notice.item.as_ref().and_then(Stamp::read);
+        let pages = match (&notice.item, stamp) {
+            (None, _) => None,
+            (Some(_), stamp) => Some(stamp.map_or(0, |stamp| stamp.pages)),
+        };
+        let mut raised = RaisedEnd {
+            id: notice.id,
+            life: None,
+            owner: stamp.map(|stamp| stamp.owner),
+            pages,
+            raised: now,
+        };
+        self.counts.ends_in_step += 1;
+        let minute = self.minute;
+        if notice.item.is_some() && stamp.is_none() {
+            self.counts.empty += 1;
+            return raised;
+        }
+        let Some(life) = find(&mut self.lives, &mut self.superseded, notice.id, stamp) else {
+            self.counts.unknown += 1;
+            return raised;
+        };
+        raised.life = Some(life.expected.life);
+        raised.owner = Some(life.expected.owner);
+        life.ends += 1;
+        self.counts.without_data += u64::from(pages.is_none());
+        integrity.checked(Promise::EndsOnce);
+        if life.ends > 1 {
+            self.counts.duplicates += 1;
+            let ends = life.ends;
+            let found = || format!("ended for the {ends}. time");
+            integrity.broken(Promise::EndsOnce, now, Some(notice.id), found);
+            return raised;
+        }
+        let due = life.due(minute);
+        let early_by = life.due_earliest(minute).since(now + CLOCK_GRAIN);
+        self.due.remove(due);
+        life.ended = now;
+        if life.abandoned {
+            self.counts.abandoned += 1;
+            return raised;
+        }
+        integrity.checked(Promise::NotEarly);
+        integrity.checked(Promise::NotLate);
+        let measured = due >= self.measured_from;
+        if measured {
+            self.counts
+                .due_uncertainty
+                .record_duration(life.uncertainty());
+        }
+        if !early_by.is_zero() {
+            self.counts.premature += 1;
+            let found = || format!("ended {early_by:.1?} before it was due");
+            integrity.broken(Promise::NotEarly, now, Some(notice.id), found);
+        }
+        let lateness = now.since(due);
+        if lateness > LATE {
+            let found = || format!("ended {lateness:.1?} after it was due");
+            integrity.broken(Promise::NotLate, now, Some(notice.id), found);
+        }
+        self.counts.lateness_max_in_step = self.counts.lateness_max_in_step.max(lateness);
+        if measured {
+            if early_by.is_zero() {
+                self.counts.lateness.record_duration(lateness);
+            } else {
+                self.counts.earliness.record_duration(early_by);
+            }
+            self.split(notice.noticed, due, now);
+        }
+        raised
+    }
+
+    /// Splits lateness by what the time was spent on.
+    fn split(&mut self, noticed: Noticed, due: Instant, now: Instant) {
+        let cause = self.design.detection.map_or("unknown", Detection::cause);
+        let (cause, detected) = match noticed {
+            Noticed::Tick { origin, period } => {
+                // The first tick of the grid at or after the due instant; what comes after it is
+                // backlog.
+                let period = period.as_nanos().max(1) as i64;
+                let past_tick = due.signed_nanos_since(origin).rem_euclid(period);
+                let to_tick = if past_tick == 0 {
+                    0
+                } else {
+                    period - past_tick
+                };
+                (cause, due + Duration::from_nanos(to_tick as u64))
+            }
+            Noticed::Event { arrived, .. } => (cause, arrived),
+            Noticed::Access => ("access", now),
+            Noticed::Abandoned => return,
+        };
+        // What a provider detects early by design, it is late for against its own deadline.
+        let own_due = match noticed {
+            Noticed::Event { lead, .. } => due - lead,
+            _ => due,
+        };
+        let detected = detected.min(now);
+        let mut record = |cause, spent: Duration| {
+            self.counts
+                .by_cause
+                .entry(cause)
+                .or_default()
+                .record_duration(spent);
+        };
+        record(cause, detected.since(own_due));
+        record("backlog", now.since(detected.max(own_due)));
+    }
+
+    /// The handler of a session end is done.
+    pub fn end_handled(&mut self, end: &RaisedEnd, now: Instant, committed: bool) {
+        self.counts.handler.record_duration(now.since(end.raised));
+        self.counts.handler_failed += u64::from(!committed);
+        let (Some(number), Some(pages), true) = (end.life, end.pages, committed) else {
+            return;
+        };
+        let stamp = Some(Stamp {
+            life: number,
+            ..Stamp::default()
+        });
+        if let Some(life) = find(&mut self.lives, &mut self.superseded, end.id, stamp) {
+            if let Some(before) = life.committed {
+                self.page_views.committed_again += u64::from(before.min(pages));
+            }
+            life.committed = life.committed.max(Some(pages));
+        }
+    }
+
+    /// Whether a contact's session has ended already, so that a visit finds it gone.
+    #[must_use]
+    pub fn is_over(&self, id: SessionId) -> bool {
+        self.lives
+            .get(&id)
+            .is_none_or(|life| life.born && life.ends > 0)
+    }
+
+    /// Counts a private end that found the contact's session gone.
+    pub fn contact_gone(&mut self) {
+        self.counts.contact_gone += 1;
+    }
+
+    /// What changed since the last step, for the timeline.
+    pub fn step(&mut self, now: Instant) -> Step {
+        self.due.advance(now);
+        Step {
+            alive: self.due.alive(),
+            overdue: self.due.overdue(),
+            ends: std::mem::take(&mut self.counts.ends_in_step),
+            lateness_max: std::mem::take(&mut self.counts.lateness_max_in_step),
+        }
+    }
+
+    /// Sessions whose end is still awaited.
+    #[must_use]
+    pub fn awaited(&self) -> u64 {
+        self.due.alive() + self.due.overdue()
+    }
+
+    /// Forgets sessions that ended long ago, so that memory does not grow with the run.
+    pub fn forget_old(&mut self, now: Instant) {
+        let (minute, raises) = (self.minute, self.design.detection.is_some());
+        let over = |life: &Life| match life.ends {
+            0 => life.born && !raises && life.due(minute) + REMEMBERED < now,
+            _ => life.holder.is_none() && life.ended + REMEMBERED < now,
+        };
+        let mut old: Vec<Life> = Vec::new();
+        self.lives.retain(|_, life| {
+            let over = over(life);
+            if over {
+                old.push(std::mem::take(life));
+            }
+            !over
+        });
+        self.superseded.retain(|_, lives| {
+            old.extend(lives.extract_if(.., |life| over(life)));
+            !lives.is_empty()
+        });
+        for life in old {
+            self.close(&life, now);
+        }
+    }
+
+    /// Adds a life to the final counts.
+    fn close(&mut self, life: &Life, now: Instant) {
+        if !life.born {
+            return;
+        }
+        let due = life.due(self.minute);
+        let alive = life.ends == 0 && due >= now;
+        match life.ends {
+            0 if alive => self.counts.alive += 1,
+            0 => {
+                self.counts.missed += 1;
+                if due >= self.measured_from {
+                    self.counts.overdue.record_duration(now.since(due));
+                }
+            }
+            1 => self.counts.ended_once += 1,
+            _ => self.counts.ended_more += 1,
+        }
+        let performed = u64::from(life.performed);
+        let views = &mut self.page_views;
+        match life.committed {
+            Some(committed) => {
+                let kept = performed.min(committed.into());
+                views.committed += kept;
+                views.lost_in_visit += performed - kept;
+            }
+            None if alive => {
+                let kept = performed.min(life.expected.pages.into());
+                views.alive += kept;
+                views.lost_in_visit += performed - kept;
+            }
+            None => views.lost_with_visit += performed,
+        }
+    }
+
+    /// Closes the ledger: what has not ended by now never does.
+    #[must_use]
+    pub fn finish(&mut self, now: Instant, integrity: &mut Integrity) -> SessionEnds {
+        let mut lives: Vec<_> = self
+            .lives
+            .drain()
+            .map(|(id, life)| (id, vec![life]))
+            .collect();
+        lives.extend(self.superseded.drain());
+        lives.sort_by_key(|(id, _)| *id);
+        for (id, life) in lives
+            .iter()
+            .flat_map(|(id, lives)| lives.iter().map(move |l| (*id, l)))
+        {
+            let missed = self.counts.missed;
+            self.close(life, now);
+            if self.counts.missed > missed {
+                integrity.checked(Promise::EndsOnce);
+                let overdue = now.since(life.due(self.minute));
+                let found = || format!("not ended {overdue:.1?} after it was due");
+                integrity.broken(Promise::EndsOnce, now, Some(id), found);
+            }
+        }
+        let views = &self.page_views;
+        integrity.checked_times(Promise::PageViewsConserved, views.performed);
+        let lost = views.lost_in_visit + views.lost_with_visit;
+        integrity.broken_times(Promise::PageViewsConserved, lost);
+        let counts = &self.counts;
+        SessionEnds {
+            kind: self.kind.name().to_owned(),
+            supported: self.design.detection.is_some(),
+            started: counts.started,
+            ended_once: counts.ended_once,
+            ended_more: counts.ended_more,
+            missed: counts.missed,
+            alive: counts.alive,
+            duplicates: counts.duplicates,
+            premature: counts.premature,
+            used_after_end: counts.used_after_end,
+            resurrected: counts.resurrected,
+            vanished: counts.vanished,
+            abandoned: counts.abandoned,
+            without_data: counts.without_data,
+            handler_failed: counts.handler_failed,
+            unknown: counts.unknown,
+            empty: counts.empty,
+            contact_gone: counts.contact_gone,
+            lateness: counts.lateness.distribution(),
+            earliness: counts.earliness.distribution(),
+            lateness_by_cause: counts
+                .by_cause
+                .iter()
+                .map(|(cause, values)| ((*cause).to_owned(), values.distribution()))
+                .collect(),
+            due_uncertainty: counts.due_uncertainty.distribution(),
+            handler: counts.handler.distribution(),
+            overdue: counts.overdue.distribution(),
+        }
+    }
+
+    /// What became of page views, once the ledger is closed.
+    #[must_use]
+    pub const fn page_views(&self) -> PageViews {
+        self.page_views
+    }
+}
+
+/// What a ledger tells of one step of the timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Sessions alive at its end.
+    pub alive: u64,
+    /// Sessions due and not ended at its end.
+    pub overdue: u64,
+    /// Ends raised in it.
+    pub ends: u64,
+    /// Longest lateness of them.
+    pub lateness_max: Duration,
+}
+
+/// Finds the life that an end belongs to: the one in its data, or else the one that waits longest.
+fn find<'a>(
+    lives: &'a mut IdMap<Life>,
+    superseded: &'a mut IdMap<Vec<Life>>,
+    id: SessionId,
+    stamp: Option<Stamp>,
+) -> Option<&'a mut Life> {
+    let is_it = |life: &Life| match stamp {
+        Some(stamp) => life.born && life.expected.life == stamp.life,
+        None => life.born && life.ends == 0,
+    };
+    let earlier = superseded
+        .get_mut(&id)
+        .and_then(|lives| lives.iter_mut().find(|life| is_it(life)));
+    match earlier {
+        Some(life) => Some(life),
+        None => lives
+            .get_mut(&id)
+            .filter(|life| is_it(life) || stamp.is_none() && life.born),
+    }
+}

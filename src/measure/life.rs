@@ -1,0 +1,103 @@
+//! One life of a session: from the request that found none stored to its end.
+
+use crate::clock::Instant;
+use crate::session::observer::RequestNumber;
+use crate::session::{Minutes, Stamp};
+use std::time::Duration;
+
+/// What the ledger knows of one life of a session, independent of any provider.
+#[derive(Debug, Clone, Default)]
+pub struct Life {
+    /// What the store should hold: all acknowledged updates.
+    pub expected: Stamp,
+    /// Whether its first write was acknowledged; before that it is only a lock.
+    pub born: bool,
+    /// When the last operation that kept it alive returned.
+    touched: Instant,
+    /// How long that operation took, in nanoseconds: its true instant is somewhere in there.
+    uncertain_ns: u64,
+    timeout: Minutes,
+    /// Who holds its lock, and since when.
+    pub holder: Option<(RequestNumber, Instant)>,
+    /// Whether the holder's lock was released by force.
+    pub robbed: bool,
+    /// Contents that the store may hold instead: writes that timed out, and writes with a lost lock.
+    pub possible: Option<Box<Vec<Possible>>>,
+    /// Session ends raised so far.
+    pub ends: u32,
+    /// When the first one was raised.
+    pub ended: Instant,
+    /// Page views that the visitor saw succeed.
+    pub performed: u32,
+    /// Page views in what was committed, if anything was.
+    pub committed: Option<u32>,
+    /// Whether a request found it gone from the store.
+    pub gone: bool,
+    /// Whether it logged out.
+    pub abandoned: bool,
+    /// Whether a use after its end was counted already.
+    pub misuse_counted: bool,
+}
+
+/// A content that a store may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Possible {
+    /// The content.
+    pub stamp: Stamp,
+    /// Whether it was written with a lock that had been taken away.
+    pub stale: bool,
+}
+
+impl Life {
+    /// Notes an operation that kept the session alive.
+    pub fn touch(&mut self, started: Instant, done: Instant, timeout: Minutes) {
+        self.touched = done;
+        self.uncertain_ns = done.since(started).as_nanos() as u64;
+        self.timeout = timeout;
+    }
+
+    /// Notes an operation that may have kept the session alive: the earliest due instant stays.
+    pub fn maybe_touch(&mut self, done: Instant) {
+        self.uncertain_ns += done.since(self.touched).as_nanos() as u64;
+        self.touched = self.touched.max(done);
+    }
+
+    /// Makes the session due at once, as a log-out does.
+    pub const fn due_at_once(&mut self, started: Instant, done: Instant) {
+        self.touched = done;
+        self.uncertain_ns = done.as_nanos().saturating_sub(started.as_nanos());
+        self.timeout = Minutes(0);
+    }
+
+    /// A life that begins with the write of this content.
+    #[must_use]
+    pub fn new(expected: Stamp) -> Self {
+        Self {
+            expected,
+            born: true,
+            ..Self::default()
+        }
+    }
+
+    /// The latest instant at which the session is due, when a minute of site time lasts `minute`.
+    pub fn due(&self, minute: Duration) -> Instant {
+        self.touched + self.timeout.lasting(minute)
+    }
+
+    /// The earliest instant at which the session is due.
+    pub fn due_earliest(&self, minute: Duration) -> Instant {
+        self.due(minute) - self.uncertainty()
+    }
+
+    /// How uncertain the due instant is.
+    pub const fn uncertainty(&self) -> Duration {
+        Duration::from_nanos(self.uncertain_ns)
+    }
+
+    /// Remembers a content that the store may hold.
+    pub fn may_hold(&mut self, stamp: Stamp, stale: bool) {
+        self.possible
+            .get_or_insert_default()
+            .push(Possible { stamp, stale });
+    }
+}

@@ -1,0 +1,366 @@
+//! Page requests: the three instants of each, what it cost, how it ended.
+
+use super::values::Values;
+use crate::clock::Instant;
+use crate::result::{Interval, Requests, ServerRequests};
+use crate::session::StoreError;
+use crate::session::contract::RequestContext;
+use crate::session::observer::{AcquireError, ServerIndex};
+use crate::traffic::Way;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Most intervals in the interval log; then two become one.
+const INTERVALS: usize = 240;
+
+/// A page request that was answered.
+#[derive(Debug)]
+pub struct RequestDone<'a> {
+    /// The CD server that answered it.
+    pub server: ServerIndex,
+    /// When the schedule wanted it.
+    pub intended: Instant,
+    /// When it was sent.
+    pub sent: Instant,
+    /// When it was answered.
+    pub done: Instant,
+    /// Which way it took.
+    pub way: Way,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// What it cost.
+    pub context: &'a RequestContext,
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// The store did not answer in time.
+    StoreTimeout,
+    /// The store could not be reached, or refused.
+    Store,
+    /// Too many requests waited for the session.
+    QueueLimit,
+    /// The request waited for its session until its execution timeout.
+    WaitedTooLong,
+}
+
+impl Failure {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::StoreTimeout => "store_timeout",
+            Self::Store => "store_error",
+            Self::QueueLimit => "queue_limit",
+            Self::WaitedTooLong => "waited_too_long",
+        }
+    }
+}
+
+impl From<&StoreError> for Failure {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Timeout { .. } => Self::StoreTimeout,
+            _ => Self::Store,
+        }
+    }
+}
+
+impl From<&AcquireError> for Failure {
+    fn from(error: &AcquireError) -> Self {
+        match error {
+            AcquireError::Store(error) => error.into(),
+            AcquireError::QueueLimit => Self::QueueLimit,
+            AcquireError::WaitedTooLong => Self::WaitedTooLong,
+        }
+    }
+}
+
+/// Page requests of a run.
+pub struct RequestMeter {
+    measured_from: Instant,
+    measured_until: Instant,
+    intended: u64,
+    not_sent: u64,
+    sent: u64,
+    ok: u64,
+    failed: BTreeMap<Failure, u64>,
+    measured: u64,
+    by_way: BTreeMap<Way, u64>,
+    response: Values,
+    service: Values,
+    lag: Values,
+    by_server: Vec<ServerMeter>,
+    round_trips: Values,
+    bytes_sent: Values,
+    bytes_received: Values,
+    in_progress: Level,
+    intervals: Intervals,
+    step: StepMeter,
+}
+
+#[derive(Default)]
+struct ServerMeter {
+    response: Values,
+    in_progress: u64,
+    most_in_progress: u64,
+}
+
+/// A level that goes up and down, and its integral over the measured time.
+struct Level {
+    now: u64,
+    since: Instant,
+    /// Request-nanoseconds.
+    integral: u128,
+}
+
+/// What happened since the last step of the timeline.
+#[derive(Default)]
+struct StepMeter {
+    done: u64,
+    failed: u64,
+    response: Values,
+    lag_max: Duration,
+}
+
+/// Responses of every interval of a few seconds; the intervals grow with the run.
+struct Intervals {
+    length: Duration,
+    start: Instant,
+    current: Values,
+    closed: Vec<(Instant, Values)>,
+}
+
+/// What the timeline needs to know of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestStep {
+    /// Requests answered.
+    pub done: u64,
+    /// Requests failed.
+    pub failed: u64,
+    /// 99th percentile of response.
+    pub response_p99: u64,
+    /// Longest lag.
+    pub lag_max: Duration,
+}
+
+/// What Little's law is checked with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Mean number of requests in progress.
+    pub mean: f64,
+    /// Throughput times mean service time.
+    pub expected: f64,
+}
+
+impl RequestMeter {
+    /// A meter that measures between two instants, over so many servers.
+    #[must_use]
+    pub fn new(measured_from: Instant, measured_until: Instant, servers: usize) -> Self {
+        Self {
+            measured_from,
+            measured_until,
+            intended: 0,
+            not_sent: 0,
+            sent: 0,
+            ok: 0,
+            failed: BTreeMap::new(),
+            measured: 0,
+            by_way: BTreeMap::new(),
+            response: Values::default(),
+            service: Values::default(),
+            lag: Values::default(),
+            by_server: (0..servers).map(|_| ServerMeter::default()).collect(),
+            round_trips: Values::default(),
+            bytes_sent: Values::default(),
+            bytes_received: Values::default(),
+            in_progress: Level {
+                now: 0,
+                since: Instant::START,
+                integral: 0,
+            },
+            intervals: Intervals {
+                length: Duration::from_secs(1),
+                start: Instant::START,
+                current: Values::default(),
+                closed: Vec::new(),
+            },
+            step: StepMeter::default(),
+        }
+    }
+
+    /// A request's intended instant came.
+    pub const fn intended(&mut self) {
+        self.intended += 1;
+    }
+
+    /// A request whose intended instant came is never sent: the run ended first.
+    pub const fn not_sent(&mut self) {
+        self.not_sent += 1;
+    }
+
+    /// A request was sent.
+    pub fn sent(&mut self, server: ServerIndex, now: Instant) {
+        self.sent += 1;
+        self.change_level(now, 1);
+        let server = &mut self.by_server[server.0 as usize];
+        server.in_progress += 1;
+        server.most_in_progress = server.most_in_progress.max(server.in_progress);
+    }
+
+    /// A request was answered.
+    pub fn done(&mut self, request: &RequestDone<'_>) {
+        self.change_level(request.done, -1);
+        let server = &mut self.by_server[request.server.0 as usize];
+        server.in_progress -= 1;
+        match request.failure {
+            None => self.ok += 1,
+            Some(failure) => *self.failed.entry(failure).or_default() += 1,
+        }
+        let response = request.done.since(request.intended);
+        let lag = request.sent.since(request.intended);
+        self.step.done += 1;
+        self.step.failed += u64::from(request.failure.is_some());
+        self.step.response.record_duration(response);
+        self.step.lag_max = self.step.lag_max.max(lag);
+        if request.sent < self.measured_from || request.sent >= self.measured_until {
+            return;
+        }
+        self.measured += 1;
+        *self.by_way.entry(request.way).or_default() += 1;
+        self.response.record_duration(response);
+        self.service
+            .record_duration(request.done.since(request.sent));
+        self.lag.record_duration(lag);
+        server.response.record_duration(response);
+        self.intervals.current.record_duration(response);
+        let context = request.context;
+        self.round_trips.record(context.round_trips.get().into());
+        self.bytes_sent.record(context.bytes_sent.get());
+        self.bytes_received.record(context.bytes_received.get());
+    }
+
+    /// Closes a step of the timeline.
+    pub fn step(&mut self, now: Instant) -> RequestStep {
+        self.intervals.advance(now);
+        let step = &mut self.step;
+        let closed = RequestStep {
+            done: std::mem::take(&mut step.done),
+            failed: std::mem::take(&mut step.failed),
+            response_p99: step.response.histogram().value_at_quantile(0.99),
+            lag_max: std::mem::take(&mut step.lag_max),
+        };
+        step.response.clear();
+        closed
+    }
+
+    fn change_level(&mut self, now: Instant, by: i64) {
+        let level = &mut self.in_progress;
+        let from = level.since.max(self.measured_from);
+        let until = now.min(self.measured_until);
+        level.integral += u128::from(level.now) * until.since(from).as_nanos();
+        level.since = now;
+        level.now = level.now.saturating_add_signed(by);
+    }
+
+    /// Both sides of Little's law over the measured time.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let length = (self.measured_until.since(self.measured_from).as_nanos() as f64).max(1.0);
+        let throughput = self.measured as f64 / length;
+        Progress {
+            mean: self.in_progress.integral as f64 / length,
+            expected: throughput * self.service.histogram().mean(),
+        }
+    }
+
+    /// The traffic ends: requests sent from now on are not measured.
+    pub const fn traffic_ends(&mut self, now: Instant) {
+        self.measured_until = now;
+    }
+
+    /// Requests in progress.
+    #[must_use]
+    pub const fn in_progress(&self) -> u64 {
+        self.in_progress.now
+    }
+
+    /// The requests as they go into the result. `name` gives a server's cluster and index in it.
+    #[must_use]
+    pub fn result(&self, started: Instant, name: impl Fn(usize) -> (String, u32)) -> Requests {
+        let length = (self.measured_until.since(self.measured_from).as_secs_f64()).max(1e-9);
+        Requests {
+            intended: self.intended,
+            not_sent: self.not_sent,
+            sent: self.sent,
+            ok: self.ok,
+            failed: self
+                .failed
+                .iter()
+                .map(|(why, n)| (why.name().to_owned(), *n))
+                .collect(),
+            in_flight: self.in_progress.now,
+            measured: self.measured,
+            per_second: self.measured as f64 / length,
+            by_way: self
+                .by_way
+                .iter()
+                .map(|(way, n)| (way.name().to_owned(), *n))
+                .collect(),
+            response: self.response.distribution(),
+            service: self.service.distribution(),
+            lag: self.lag.distribution(),
+            by_server: (self.by_server.iter().enumerate())
+                .map(|(at, meter)| {
+                    let (cluster, server) = name(at);
+                    ServerRequests {
+                        cluster,
+                        server,
+                        response: meter.response.distribution(),
+                        most_in_progress: meter.most_in_progress,
+                    }
+                })
+                .collect(),
+            round_trips: self.round_trips.distribution(),
+            bytes_sent: self.bytes_sent.distribution(),
+            bytes_received: self.bytes_received.distribution(),
+            response_intervals: self.intervals.result(started),
+        }
+    }
+}
+
+impl Intervals {
+    fn advance(&mut self, now: Instant) {
+        if now.since(self.start) < self.length {
+            return;
+        }
+        let values = std::mem::take(&mut self.current);
+        self.closed.push((self.start, values));
+        self.start = now;
+        if self.closed.len() == INTERVALS {
+            // Bounded memory: a run twice as long has intervals twice as long.
+            self.length *= 2;
+            let pairs = std::mem::take(&mut self.closed);
+            let mut pairs = pairs.into_iter();
+            while let Some((start, mut values)) = pairs.next() {
+                if let Some((_, second)) = pairs.next() {
+                    values.add(&second);
+                }
+                self.closed.push((start, values));
+            }
+        }
+    }
+
+    fn result(&self, started: Instant) -> Vec<Interval> {
+        let last = (!self.current.histogram().is_empty()).then_some((self.start, &self.current));
+        let closed = self.closed.iter().map(|(start, values)| (*start, values));
+        closed
+            .chain(last)
+            .filter(|(_, values)| !values.histogram().is_empty())
+            .map(|(start, values)| Interval {
+                start_ns: start.since(started).as_nanos() as u64,
+                length_ns: self.length.as_nanos() as u64,
+                values: values.distribution(),
+            })
+            .collect()
+    }
+}

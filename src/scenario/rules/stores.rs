@@ -1,0 +1,185 @@
+//! Rules about the servers behind providers: what a scenario may set, and which clusters may share.
+
+use super::{Findings, at};
+use crate::providers::redis::settings::{RedisServer, RedisSettings};
+use crate::scenario::path::Path;
+use crate::scenario::problem::{Label, Problem};
+use crate::scenario::suggest;
+use crate::topology::settings::Role;
+use std::collections::BTreeMap;
+
+/// Settings of redis.conf that the harness sets itself, so that a private server stays private.
+const OURS: [&str; 11] = [
+    "port",
+    "bind",
+    "save",
+    "appendonly",
+    "dir",
+    "dbfilename",
+    "daemonize",
+    "pidfile",
+    "unixsocket",
+    "protected-mode",
+    "include",
+];
+
+/// Checks every store.
+pub fn check(findings: &mut Findings<'_>) {
+    let scenario = findings.scenario;
+    for (name, settings) in &scenario.providers {
+        let Some(redis) = settings.redis() else {
+            continue;
+        };
+        let path = at(["providers", name, settings.capabilities().name]);
+        application_name(findings, &path, redis);
+        match &redis.server {
+            RedisServer::Managed(managed) => {
+                let path = path.key("server").key("managed").key("config");
+                for key in managed.config.keys() {
+                    let lower = key.to_lowercase();
+                    if !OURS.contains(&lower.as_str()) {
+                        continue;
+                    }
+                    let span = findings.document.locate_key(&path.key(key));
+                    findings.push(
+                        Problem::error(format!("`{key}` of a managed server is not yours to set"))
+                            .label(span, "set by the harness")
+                            .help(
+                                "the server is private: on loopback, in memory, gone after the run",
+                            ),
+                    );
+                }
+            }
+            RedisServer::ConnectionString(text) => {
+                connection_string(findings, &path.key("server"), text);
+            }
+        }
+    }
+    one_database_each(findings);
+    one_connection_under_compare(findings);
+}
+
+/// Keys are matched by pattern (`{app}_*_Timeout`), so the name must not be one.
+fn application_name(findings: &mut Findings<'_>, path: &Path, redis: &RedisSettings) {
+    let name = &redis.applicationName;
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"*?[]{}\\^\"'".contains(c);
+    if name.is_empty() || !name.chars().all(plain) {
+        findings
+            .error(
+                &path.key("applicationName"),
+                format!("`{name}` cannot begin Redis keys"),
+                "empty, or with a character that means something in key patterns",
+            )
+            .advise("use letters, digits, `-`, `_`, `.`, `:` and `/`");
+    }
+}
+
+fn connection_string(findings: &mut Findings<'_>, path: &Path, text: &str) {
+    let mut parts = text.split(',').map(str::trim);
+    let ssl = |part: &str| {
+        let mut sides = part.splitn(2, '=').map(|side| side.trim().to_lowercase());
+        sides.next().as_deref() == Some("ssl") && sides.next().as_deref() == Some("true")
+    };
+    if parts.clone().any(ssl) {
+        findings
+            .error(
+                path,
+                "TLS is not supported yet",
+                "asks for TLS by `ssl=true`",
+            )
+            .advise("put a TLS proxy such as stunnel in front, or use `server: managed`");
+    }
+    let endpoint = parts.next().unwrap_or_default();
+    if suggest::nearest(text, ["managed"]).is_some() {
+        findings
+            .error(path, format!("`{text}` is no server"), "not known")
+            .advise("did you mean `managed`?");
+    } else if endpoint.is_empty() || endpoint.contains('=') || endpoint.contains("://") {
+        findings
+            .error(
+                path,
+                "a connection string begins with a host",
+                "no host at its start",
+            )
+            .advise("write it as StackExchange.Redis does: `localhost:6379,defaultDatabase=3`");
+    }
+}
+
+/// Each cluster has a session database of its own (seeds 001, 003).
+fn one_database_each(findings: &mut Findings<'_>) {
+    let scenario = findings.scenario;
+    // The database of a provider, and which cluster uses it first, at which path.
+    let mut users: BTreeMap<String, (&str, Path)> = BTreeMap::new();
+    let mut told = None;
+    for (cluster_name, cluster) in &scenario.clusters {
+        let stores = [("private", &cluster.private), ("shared", &cluster.shared)];
+        for (kind, provider) in stores {
+            let Some(provider) = provider else { continue };
+            let redis = scenario
+                .providers
+                .get(provider)
+                .and_then(|settings| settings.redis());
+            let Some(redis) = redis else { continue };
+            let database = match &redis.server {
+                RedisServer::Managed(_) => format!("provider {provider}"),
+                RedisServer::ConnectionString(text) => {
+                    let (database, application) = (redis.databaseId, &redis.applicationName);
+                    format!("database {database} of {text} as {application}")
+                }
+            };
+            let path = at(["clusters", cluster_name, kind]);
+            let Some((first, first_path)) = users.get(&database) else {
+                users.insert(database, (cluster_name, path));
+                continue;
+            };
+            let pair = (*first, cluster_name);
+            if *first == cluster_name || told.replace(pair) == Some(pair) {
+                continue;
+            }
+            let first_span = findings.document.locate(first_path);
+            let message = format!(
+                "the clusters `{first}` and `{cluster_name}` share one session store, `{provider}`"
+            );
+            let problem = findings.unsupported(&path, message, "a cluster has its own");
+            problem.labels.push(Label {
+                span: first_span,
+                text: "used here too".to_owned(),
+            });
+            problem.advise(
+                "support matrix: one session database per cluster; add a second provider block",
+            );
+        }
+    }
+}
+
+/// Under `compare` every CD cluster uses the same provider block. A managed server is started for
+/// each; a server that already runs is one.
+fn one_connection_under_compare(findings: &mut Findings<'_>) {
+    let scenario = findings.scenario;
+    let visited = scenario.clusters.values();
+    let visited = visited.filter(|cluster| cluster.role == Role::ContentDelivery);
+    if visited.count() < 2 {
+        return;
+    }
+    for (index, contender) in scenario.compare.iter().enumerate() {
+        let providers = [contender.private(), contender.shared()];
+        let shared_server = providers.iter().find(|name| {
+            let redis = scenario
+                .providers
+                .get(**name)
+                .and_then(|settings| settings.redis());
+            redis.is_some_and(|redis| matches!(redis.server, RedisServer::ConnectionString(_)))
+        });
+        if let Some(name) = shared_server {
+            let message =
+                format!("`{name}` is one server, and every CD cluster would use it in this run");
+            findings
+                .error(
+                    &at(["compare"]).index(index),
+                    message,
+                    "one server, several clusters",
+                )
+                .advise("support matrix: one session database per cluster; use `server: managed`");
+        }
+    }
+}

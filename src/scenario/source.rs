@@ -1,0 +1,402 @@
+//! YAML text as a tree of nodes that remember where they stand in the file.
+//!
+//! In: the text of a scenario. Out: a [`Document`] whose nodes carry byte spans, and every problem
+//! of the YAML itself: syntax, duplicate keys, anchors, tags, depth, more than one document.
+//!
+//! The surprising fact: a scenario is read twice. `serde_yaml` decodes it, but tells positions of
+//! nothing but its first error; this tree exists for the carets.
+
+use super::path::{Path, Step};
+use super::problem::Problem;
+use super::tree::{Entry, Node, Value, handle};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
+use serde_json::Number;
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Deepest nesting that is read; the format needs less than 12.
+pub const MAX_DEPTH: usize = 64;
+
+/// A file that could be read as YAML, with the problems that did not prevent it.
+#[derive(Debug)]
+pub struct Document {
+    /// The outermost node.
+    pub root: Node,
+    /// Duplicate keys, anchors, tags.
+    pub problems: Vec<Problem>,
+}
+
+impl Document {
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// A problem after which nothing more can be said: the syntax, the depth, no content, more
+    /// than one document.
+    pub fn read(text: &str) -> Result<Self, Problem> {
+        let mut reader = Reader::new(text);
+        let root = reader.document()?;
+        let problems = reader.problems;
+        Ok(Self { root, problems })
+    }
+
+    /// Where the caret goes for a path: its value if that is written in one piece, else its key.
+    /// For what the file leaves out, the nearest enclosing key.
+    #[must_use]
+    pub fn locate(&self, path: &Path) -> Range<usize> {
+        let mut node = &self.root;
+        let mut found = handle(node);
+        for step in path.steps() {
+            let next = match (&node.value, step) {
+                (Value::Mapping(entries), Step::Key(key)) => {
+                    let entry = entries.iter().find(|entry| entry.key == *key);
+                    entry.map(|entry| (entry.caret(), &entry.node))
+                }
+                (Value::List(nodes), Step::Index(index)) => {
+                    nodes.get(*index).map(|node| (handle(node), node))
+                }
+                _ => None,
+            };
+            let Some(next) = next else { break };
+            (found, node) = next;
+        }
+        found
+    }
+
+    /// The key at the end of a path, or what [`locate`](Self::locate) finds.
+    #[must_use]
+    pub fn locate_key(&self, path: &Path) -> Range<usize> {
+        let (Some(parent), Some(Step::Key(key))) = (path.parent(), path.steps().last()) else {
+            return self.locate(path);
+        };
+        let mut node = Some(&self.root);
+        for step in parent.steps() {
+            node = node.and_then(|node| node.child(step));
+        }
+        match node.map(|node| &node.value) {
+            Some(Value::Mapping(entries)) => entries
+                .iter()
+                .find(|entry| entry.key == *key)
+                .map_or_else(|| self.locate(path), |entry| entry.key_span.clone()),
+            _ => self.locate(path),
+        }
+    }
+}
+
+/// Turns the parser's events into nodes.
+struct Reader<'a> {
+    text: &'a str,
+    parser: Parser<'a, saphyr_parser::StrInput<'a>>,
+    /// Byte offset of every character, as the parser counts characters.
+    offsets: Vec<usize>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            parser: Parser::new_from_str(text),
+            offsets: text.char_indices().map(|(offset, _)| offset).collect(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn offset(&self, character: usize) -> usize {
+        self.offsets
+            .get(character)
+            .copied()
+            .unwrap_or(self.text.len())
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, Range<usize>), Problem> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => {
+                let range = self.offset(span.start.index())..self.offset(span.end.index());
+                Ok((event, range))
+            }
+            Some(Err(error)) => Err(self.syntax(&error)),
+            None => Ok((Event::StreamEnd, self.text.len()..self.text.len())),
+        }
+    }
+
+    fn syntax(&self, error: &ScanError) -> Problem {
+        let at = self.offset(error.marker().index());
+        // The parser looks ahead and meets its own limit, which is higher, before ours.
+        if error.info().contains("recursion limit") {
+            return too_deep(at..at);
+        }
+        let mut problem = Problem::error(format!("this is not YAML: {}", error.info()))
+            .label(at..at, "the reader stopped here");
+        if self.text.contains('\t') {
+            problem = problem.help("YAML indents with spaces; this file has tabs");
+        }
+        problem
+    }
+
+    fn document(&mut self) -> Result<Node, Problem> {
+        let (event, span) = loop {
+            match self.next()? {
+                (Event::StreamStart | Event::DocumentStart(_) | Event::Nothing, _) => {}
+                other => break other,
+            }
+        };
+        let root = match event {
+            Event::StreamEnd | Event::DocumentEnd => None,
+            event => Some(self.node(event, span, 0)?),
+        };
+        let root = root.filter(|node| node.value != Value::Null);
+        let Some(root) = root else {
+            return Err(Problem::error("the file is empty")
+                .label(0..0, "a scenario starts here")
+                .help("copy `scenarios/quickstart.yaml` and change it"));
+        };
+        loop {
+            match self.next()? {
+                (Event::StreamEnd, _) => return Ok(root),
+                (Event::DocumentStart(_), span) => {
+                    return Err(Problem::error("a file holds one scenario")
+                        .label(span, "a second document starts here")
+                        .help("put it into a file of its own"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn node(
+        &mut self,
+        event: Event<'a>,
+        span: Range<usize>,
+        depth: usize,
+    ) -> Result<Node, Problem> {
+        if depth > MAX_DEPTH {
+            return Err(too_deep(span));
+        }
+        match event {
+            Event::Alias(_) => {
+                self.refuse("aliases (`*name`)", &span);
+                let value = Value::Unreadable;
+                Ok(Node { span, value })
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_decoration(anchor, tag.is_some(), &span);
+                let value = match style {
+                    _ if tag.is_some() => Value::Unreadable,
+                    ScalarStyle::Plain => plain(&text),
+                    _ => Value::Text(text.into_owned()),
+                };
+                Ok(Node { span, value })
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_decoration(anchor, tag.is_some(), &span);
+                let list = self.list(span, depth)?;
+                Ok(list.unless(tag.is_some()))
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_decoration(anchor, tag.is_some(), &span);
+                let mapping = self.mapping(span, depth)?;
+                Ok(mapping.unless(tag.is_some()))
+            }
+            // The parser sends nothing else inside a document; if it did, nothing is read.
+            _ => Ok(Node {
+                span,
+                value: Value::Unreadable,
+            }),
+        }
+    }
+
+    fn list(&mut self, start: Range<usize>, depth: usize) -> Result<Node, Problem> {
+        let mut nodes = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::SequenceEnd | Event::StreamEnd) {
+                return Ok(Node {
+                    span: start.start..span.end,
+                    value: Value::List(nodes),
+                });
+            }
+            nodes.push(self.node(event, span, depth + 1)?);
+        }
+    }
+
+    fn mapping(&mut self, start: Range<usize>, depth: usize) -> Result<Node, Problem> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut seen: HashMap<String, Range<usize>> = HashMap::new();
+        loop {
+            let (event, key_span) = self.next()?;
+            if matches!(event, Event::MappingEnd | Event::StreamEnd) {
+                return Ok(Node {
+                    span: start.start..key_span.end,
+                    value: Value::Mapping(entries),
+                });
+            }
+            let key = match event {
+                Event::Scalar(text, _, anchor, tag) => {
+                    self.refuse_decoration(anchor, tag.is_some(), &key_span);
+                    Some(text.into_owned())
+                }
+                event => {
+                    self.node(event, key_span.clone(), depth + 1)?;
+                    self.problems.push(
+                        Problem::error("a key is a word").label(key_span.clone(), "this is not"),
+                    );
+                    None
+                }
+            };
+            let (event, span) = self.next()?;
+            let node = self.node(event, span, depth + 1)?;
+            let Some(key) = key else { continue };
+            if let Some(first) = seen.get(&key) {
+                self.problems.push(
+                    Problem::error(format!("the key `{key}` is given twice"))
+                        .label(key_span, "again here")
+                        .label(first.clone(), "first here")
+                        .help("keep one of them"),
+                );
+                continue;
+            }
+            seen.insert(key.clone(), key_span.clone());
+            entries.push(Entry {
+                key,
+                key_span,
+                node,
+            });
+        }
+    }
+
+    fn refuse_decoration(&mut self, anchor: usize, tagged: bool, span: &Range<usize>) {
+        if anchor != 0 {
+            self.refuse("anchors (`&name`)", span);
+        }
+        if tagged {
+            self.refuse("tags (`!name`)", span);
+        }
+    }
+
+    fn refuse(&mut self, what: &str, span: &Range<usize>) {
+        self.problems.push(
+            Problem::error(format!("a scenario has no YAML {what}"))
+                .label(span.clone(), "used here")
+                .help("write the value out, so that the file reads from top to bottom"),
+        );
+    }
+}
+
+fn too_deep(span: Range<usize>) -> Problem {
+    Problem::error(format!("nested more than {MAX_DEPTH} levels deep")).label(span, "too deep")
+}
+
+/// What an unquoted scalar means in YAML 1.2's core schema.
+fn plain(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Boolean(true),
+        "false" | "False" | "FALSE" => Value::Boolean(false),
+        _ => match number(text) {
+            Some(number) => Value::Number(number),
+            None => Value::Text(text.to_owned()),
+        },
+    }
+}
+
+fn number(text: &str) -> Option<Number> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    // Words that Rust reads as numbers (`inf`, `nan`) are words here.
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return None;
+    }
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        let positive = text.strip_prefix('+').unwrap_or(text);
+        let whole = positive.parse::<u64>().map(Number::from);
+        return whole
+            .or_else(|_| positive.parse::<i64>().map(Number::from))
+            .ok();
+    }
+    text.parse().ok().and_then(Number::from_f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Document {
+        Document::read(text).unwrap()
+    }
+
+    fn key(path: &[&str]) -> Path {
+        path.iter().fold(Path::root(), |path, step| path.key(step))
+    }
+
+    #[test]
+    fn a_path_leads_to_the_bytes_of_its_value() {
+        let text = "time:\n  # ünlike\n  scale: 60\nlist:\n- a\n- b: c\n";
+        let document = read(text);
+        assert_eq!(&text[document.locate(&key(&["time", "scale"]))], "60");
+        let item = Path::root().key("list").index(1);
+        assert_eq!(&text[document.locate(&item)], "b");
+        assert_eq!(&text[document.locate(&item.key("b"))], "c");
+    }
+
+    #[test]
+    fn what_a_file_leaves_out_is_shown_at_the_enclosing_key() {
+        let text = "time:\n  scale: 60\n";
+        let found = read(text).locate(&key(&["time", "drain"]));
+        assert_eq!(&text[found], "time");
+    }
+
+    #[test]
+    fn the_key_of_a_path_is_found_too() {
+        let text = "time:\n  scale: 60\n";
+        let found = read(text).locate_key(&key(&["time", "scale"]));
+        assert_eq!(&text[found], "scale");
+    }
+
+    #[test]
+    fn numbers_are_read_as_the_core_schema_says() {
+        for (text, json) in [
+            ("12", "12"),
+            ("-3", "-3"),
+            ("1.5", "1.5"),
+            ("1e3", "1000.0"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("1_000", "\"1_000\""),
+            (".inf", "\".inf\""),
+            ("nan", "\"nan\""),
+            ("20s", "\"20s\""),
+            ("'12'", "\"12\""),
+            ("yes", "\"yes\""),
+        ] {
+            let document = read(&format!("a: {text}"));
+            assert_eq!(
+                document.root.to_json().to_string(),
+                format!("{{\"a\":{json}}}")
+            );
+        }
+    }
+
+    #[test]
+    fn the_second_of_two_equal_keys_is_a_problem() {
+        let document = read("a: 1\nb: 2\na: 3\n");
+        assert_eq!(document.problems.len(), 1);
+        assert_eq!(document.problems[0].message, "the key `a` is given twice");
+    }
+
+    #[test]
+    fn anchors_aliases_and_tags_are_refused() {
+        assert_eq!(read("a: &x 1\nb: *x\nc: !t 2\n").problems.len(), 3);
+    }
+
+    #[test]
+    fn a_second_document_is_refused() {
+        let problem = Document::read("a: 1\n---\nb: 2\n").unwrap_err();
+        assert_eq!(problem.message, "a file holds one scenario");
+    }
+
+    #[test]
+    fn a_file_of_comments_is_empty() {
+        for text in ["", "\n", "# only a comment\n", "---\n", "~"] {
+            let problem = Document::read(text).unwrap_err();
+            assert_eq!(problem.message, "the file is empty", "{text:?}");
+        }
+    }
+}
