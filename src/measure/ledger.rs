@@ -11,12 +11,12 @@
 
 use super::due::DueCounts;
 use super::integrity::{Integrity, LATE, Promise};
-use super::life::Life;
+use super::life::{Holder, Life};
 use super::values::Values;
 use crate::clock::Instant;
 use crate::providers::Detection;
 use crate::result::{PageViews, SessionEnds};
-use crate::session::observer::{Grant, Operation, Outcome, Release, RequestNumber, Verb, Written};
+use crate::session::observer::{Grant, Operation, Outcome, Release, Verb, Written};
 use crate::session::{EndNotice, IdMap, Minutes, Noticed, SessionId, Stamp, StoreKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -140,7 +140,7 @@ impl Ledger {
 
     /// Who holds a session's lock, as far as the harness granted it.
     #[must_use]
-    pub fn holder(&self, id: SessionId) -> Option<(RequestNumber, Instant)> {
+    pub fn holder(&self, id: SessionId) -> Option<Holder> {
         self.lives.get(&id)?.holder
     }
 
@@ -195,9 +195,10 @@ impl Ledger {
         if grant.exclusive {
             let life = self.lives.entry(grant.id).or_default();
             integrity.checked(Promise::OneHolder);
-            if let Some((holder, _)) = life.holder
+            if let Some(holder) = life.holder
                 && !life.robbed
             {
+                let holder = holder.request();
                 let found = || {
                     format!(
                         "request {} got it while {} held it",
@@ -206,7 +207,7 @@ impl Ledger {
                 };
                 integrity.broken(Promise::OneHolder, grant.granted, Some(grant.id), found);
             }
-            life.holder = Some((grant.request, grant.granted));
+            life.holder = Holder::new(grant.request, grant.granted);
             life.robbed = false;
         }
     }
@@ -276,11 +277,11 @@ impl Ledger {
         let life = self.lives.entry(release.id).or_default();
         let mut lawful = false;
         let mut held = None;
-        if let Some((holder, since)) = life.holder
-            && holder == release.request
+        if let Some(holder) = life.holder
+            && holder.request() == release.request
         {
             lawful = !life.robbed;
-            held = Some(release.sent.since(since));
+            held = Some(release.sent.since(holder.since));
             life.holder = None;
             life.robbed = false;
         }

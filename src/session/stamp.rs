@@ -9,14 +9,43 @@ use super::item::{Item, Text, TextPool, Value};
 use crate::quantity::mix;
 use std::rc::Rc;
 
-const LIFE: &str = "life";
-const OWNER: &str = "owner";
-const PAGES: &str = "pages";
-const UPDATES: &str = "updates";
-const DATA: &str = "data";
-
 /// Names of the harness's own values.
-pub const NAMES: [&str; 5] = [LIFE, OWNER, PAGES, UPDATES, DATA];
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnName {
+    /// [`Stamp::life`].
+    Life,
+    /// [`Stamp::owner`].
+    Owner,
+    /// [`Stamp::pages`].
+    Pages,
+    /// [`Stamp::updates`].
+    Updates,
+    /// The payload.
+    Data,
+}
+
+impl OwnName {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Life,
+        Self::Owner,
+        Self::Pages,
+        Self::Updates,
+        Self::Data,
+    ];
+
+    /// The name as it stands in a store.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Life => "life",
+            Self::Owner => "owner",
+            Self::Pages => "pages",
+            Self::Updates => "updates",
+            Self::Data => "data",
+        }
+    }
+}
 
 /// The harness's own values in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,27 +65,27 @@ impl Stamp {
     /// still uninitialised.
     #[must_use]
     pub fn read(item: &Item) -> Option<Self> {
-        let number = |name| match item.get(name) {
+        let number = |name: OwnName| match item.get(name) {
             Some(Value::Int64(number)) => Some(*number as u64),
             _ => None,
         };
-        let Some(Value::Int32(pages)) = item.get(PAGES) else {
+        let Some(Value::Int32(pages)) = item.get(OwnName::Pages) else {
             return None;
         };
         Some(Self {
-            life: number(LIFE)?,
-            owner: number(OWNER)?,
+            life: number(OwnName::Life)?,
+            owner: number(OwnName::Owner)?,
             pages: *pages as u32,
-            updates: number(UPDATES)?,
+            updates: number(OwnName::Updates)?,
         })
     }
 
     /// Writes the stamp.
     pub fn write(&self, item: &mut Item) {
-        item.set(LIFE, Value::Int64(self.life as i64));
-        item.set(OWNER, Value::Int64(self.owner as i64));
-        item.set(PAGES, Value::Int32(self.pages as i32));
-        item.set(UPDATES, Value::Int64(self.updates as i64));
+        item.set(OwnName::Life, Value::Int64(self.life as i64));
+        item.set(OwnName::Owner, Value::Int64(self.owner as i64));
+        item.set(OwnName::Pages, Value::Int32(self.pages as i32));
+        item.set(OwnName::Updates, Value::Int64(self.updates as i64));
     }
 
     /// The stamp after one more update by the request of this number.
@@ -73,7 +102,7 @@ impl Stamp {
 /// Bytes of payload in a session.
 #[must_use]
 pub fn payload_length(item: &Item) -> u32 {
-    match item.get(DATA) {
+    match item.get(OwnName::Data) {
         Some(Value::Text(text)) => text.len() as u32,
         _ => 0,
     }
@@ -85,7 +114,7 @@ pub fn set_payload(item: &mut Item, pool: &Rc<TextPool>, length: u32) {
         pool: Rc::clone(pool),
         length,
     };
-    item.set(DATA, Value::Text(text));
+    item.set(OwnName::Data, Value::Text(text));
 }
 
 #[cfg(test)]

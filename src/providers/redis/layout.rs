@@ -170,7 +170,7 @@ impl Layout {
                     .iter()
                     .map(|[name, value]| {
                         let name = std::str::from_utf8(bytes(name)?);
-                        let name = item::known(name.map_err(|_| DecodeError::NotUtf8)?);
+                        let name = item::Name::from(name.map_err(|_| DecodeError::NotUtf8)?);
                         Ok((name, Value::read(bytes(value)?)?))
                     })
                     .collect::<Result<_, _>>()?;
