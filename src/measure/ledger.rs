@@ -19,6 +19,7 @@ use crate::result::{PageViews, SessionEnds};
 use crate::session::observer::{Grant, Operation, Outcome, Release, Verb, Written};
 use crate::session::{EndNotice, IdMap, Minutes, Noticed, SessionId, Stamp, StoreKind};
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::time::Duration;
 
 /// How long an ended session is remembered, so that a second end or a use after it is recognised.
@@ -234,8 +235,9 @@ impl Ledger {
             return;
         };
         integrity.checked(Promise::NoMixUp);
-        if stamp.owner != life.expected.owner {
-            let found = || format!("holds owner {}, not {}", stamp.owner, life.expected.owner);
+        let (owner, expected) = (stamp.owner(), life.expected.owner());
+        if owner != expected {
+            let found = || format!("holds owner {owner}, not {expected}");
             integrity.broken(Promise::NoMixUp, at, id, found);
         }
         if life.ends > 0 || life.abandoned {
@@ -396,7 +398,7 @@ impl Ledger {
         let mut raised = RaisedEnd {
             id: notice.id,
             life: None,
-            owner: stamp.map(|stamp| stamp.owner),
+            owner: stamp.map(|stamp| stamp.owner()),
             pages,
             raised: now,
         };
@@ -411,7 +413,7 @@ impl Ledger {
             return raised;
         };
         raised.life = Some(life.expected.life);
-        raised.owner = Some(life.expected.owner);
+        raised.owner = Some(life.expected.owner());
         life.ends += 1;
         self.counts.without_data += u64::from(pages.is_none());
         integrity.checked(Promise::EndsOnce);
@@ -537,8 +539,8 @@ impl Ledger {
         Step {
             alive: self.due.alive(),
             overdue: self.due.overdue(),
-            ends: std::mem::take(&mut self.counts.ends_in_step),
-            lateness_max: std::mem::take(&mut self.counts.lateness_max_in_step),
+            ends: take(&mut self.counts.ends_in_step),
+            lateness_max: take(&mut self.counts.lateness_max_in_step),
         }
     }
 
@@ -559,7 +561,7 @@ impl Ledger {
         self.lives.retain(|_, life| {
             let over = over(life);
             if over {
-                old.push(std::mem::take(life));
+                old.push(take(life));
             }
             !over
         });
@@ -610,17 +612,14 @@ impl Ledger {
     /// Closes the ledger: what has not ended by now never does.
     #[must_use]
     pub fn finish(&mut self, now: Instant, integrity: &mut Integrity) -> SessionEnds {
-        let mut lives: Vec<_> = self
-            .lives
-            .drain()
-            .map(|(id, life)| (id, vec![life]))
-            .collect();
-        lives.extend(self.superseded.drain());
-        lives.sort_by_key(|(id, _)| *id);
-        for (id, life) in lives
-            .iter()
-            .flat_map(|(id, lives)| lives.iter().map(move |l| (*id, l)))
-        {
+        let (lives, superseded) = (take(&mut self.lives), take(&mut self.superseded));
+        let mut all: Vec<(SessionId, &Life)> = lives.iter().map(|(id, life)| (*id, life)).collect();
+        all.extend(
+            (superseded.iter()).flat_map(|(id, lives)| lives.iter().map(|life| (*id, life))),
+        );
+        // In the order of ids, so that the first offenders are the same in every run.
+        all.sort_by_key(|(id, _)| *id);
+        for (id, life) in all {
             let missed = self.counts.missed;
             self.close(life, now);
             if self.counts.missed > missed {

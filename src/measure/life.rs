@@ -144,6 +144,6 @@ mod tests {
     #[test]
     fn a_life_is_small() {
         // A simulated site of 100,000 contacts has 200,000 of them.
-        assert!(size_of::<Life>() <= 112, "{}", size_of::<Life>());
+        assert!(size_of::<Life>() <= 96, "{}", size_of::<Life>());
     }
 }

@@ -1,6 +1,6 @@
 //! What the harness writes into every session so that it can recognise it again.
 //!
-//! A few small values beside the payload: whose session it is, which life of it, how many page
+//! A few small values beside the payload: which life of whose session it is, how many page
 //! views it holds, and a sum over all updates. The sum is a set hash: update ids mixed and added
 //! modulo 2⁶⁴, so that a lost, doubled or reordered update shows in one comparison
 //! (facts/simulation.md §5, invariant 3).
@@ -14,8 +14,6 @@ use std::rc::Rc;
 pub enum OwnName {
     /// [`Stamp::life`].
     Life,
-    /// [`Stamp::owner`].
-    Owner,
     /// [`Stamp::pages`].
     Pages,
     /// [`Stamp::updates`].
@@ -26,20 +24,13 @@ pub enum OwnName {
 
 impl OwnName {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Life,
-        Self::Owner,
-        Self::Pages,
-        Self::Updates,
-        Self::Data,
-    ];
+    pub const ALL: [Self; 4] = [Self::Life, Self::Pages, Self::Updates, Self::Data];
 
     /// The name as it stands in a store.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
             Self::Life => "life",
-            Self::Owner => "owner",
             Self::Pages => "pages",
             Self::Updates => "updates",
             Self::Data => "data",
@@ -50,17 +41,36 @@ impl OwnName {
 /// The harness's own values in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamp {
-    /// Which life of the session this is: a new one starts when a request finds none stored.
+    /// Which life of the session this is: a new one starts when a request finds none stored. Its
+    /// high bits are the owner, see [`Stamp::owner`].
     pub life: u64,
-    /// The contact whose session it is.
-    pub owner: u64,
     /// Page views in it.
     pub pages: u32,
     /// Sum of all updates, each mixed, modulo 2⁶⁴.
     pub updates: u64,
 }
 
+/// Bits of a life's number that tell lives of one owner apart; the rest is the owner.
+const LIFE_BITS: u32 = 20;
+
 impl Stamp {
+    /// The stamp of a session that begins with this request. Two lives of one owner have the same
+    /// number only if a million requests, or a multiple, lie between them.
+    #[must_use]
+    pub const fn begin(owner: u64, request: u64) -> Self {
+        Self {
+            life: owner << LIFE_BITS | request & ((1 << LIFE_BITS) - 1),
+            pages: 0,
+            updates: 0,
+        }
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub const fn owner(&self) -> u64 {
+        self.life >> LIFE_BITS
+    }
+
     /// Reads the stamp; `None` in a session that the harness did not write, and in one that is
     /// still uninitialised.
     #[must_use]
@@ -74,7 +84,6 @@ impl Stamp {
         };
         Some(Self {
             life: number(OwnName::Life)?,
-            owner: number(OwnName::Owner)?,
             pages: *pages as u32,
             updates: number(OwnName::Updates)?,
         })
@@ -83,7 +92,6 @@ impl Stamp {
     /// Writes the stamp.
     pub fn write(&self, item: &mut Item) {
         item.set(OwnName::Life, Value::Int64(self.life as i64));
-        item.set(OwnName::Owner, Value::Int64(self.owner as i64));
         item.set(OwnName::Pages, Value::Int32(self.pages as i32));
         item.set(OwnName::Updates, Value::Int64(self.updates as i64));
     }
@@ -126,7 +134,6 @@ mod tests {
     fn a_stamp_survives_the_wire() {
         let stamp = Stamp {
             life: u64::MAX,
-            owner: 7,
             pages: 3,
             updates: 1 << 63,
         };
@@ -134,6 +141,12 @@ mod tests {
         stamp.write(&mut item);
         let read = Item::decode(&item.encode()).unwrap();
         assert_eq!(Stamp::read(&read), Some(stamp));
+    }
+
+    #[test]
+    fn a_life_tells_its_owner() {
+        let owner = (1 << 44) - 1;
+        assert_eq!(Stamp::begin(owner, u64::MAX).owner(), owner);
     }
 
     #[test]
