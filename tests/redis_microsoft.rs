@@ -315,7 +315,7 @@ fn every_verb_keeps_the_session_alive_even_a_waiters_get() {
         };
         let alive = |verb: &str| {
             for key in [&data, &format!("{KEY}_SessionTimeout")] {
-                assert_eq!(bench.ttl(&key), 1200, "{verb}");
+                assert_eq!(bench.ttl(key), 1200, "{verb}");
             }
         };
         age();
