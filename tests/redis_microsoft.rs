@@ -573,10 +573,13 @@ fn several_connections_share_the_load() {
             ..RedisSettings::default()
         };
         let bench = Bench::new(settings(MicrosoftVersion::V5, redis)).await;
-        let before = bench.provider.sample().await.unwrap().clients.unwrap();
-        let _store = bench.open(&seat(0)).await;
-        let after = bench.provider.sample().await.unwrap().clients.unwrap();
-        assert_eq!(after - before, 4);
+        let store = bench.open(&seat(0)).await;
+        for number in 0..8 {
+            store_new(&store, id(number), "hello").await;
+        }
+        let clients: String = bench.ask("CLIENT LIST");
+        let last_command = |client: &&str| client.contains("cmd=eval");
+        assert_eq!(clients.lines().filter(last_command).count(), 4);
     })
     .unwrap();
 }
