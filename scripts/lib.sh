@@ -50,10 +50,15 @@ need_redis_server() {
     need redis-server redis-server "$1"
 }
 
-# Rust, and the linker that it calls. The compiler's version is checked by cargo (`rust-version`).
+# Rust, as new as Cargo.toml asks (`rust-version`), and the linker that it calls.
 need_rust() {
     have cargo ||
         die "Rust is missing: install it as https://rust-lang.org/tools/install says, then try again."
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    found=$(rustc --version | cut -d ' ' -f 2)
+    [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ] ||
+        die "Rust $wanted or later is needed, and this is $found: run 'rustup update stable'."
     need cc gcc "$1"
 }
 
