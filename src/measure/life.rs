@@ -24,6 +24,10 @@ pub struct Life {
     /// Whether the holder's lock was released by force.
     pub robbed: bool,
     /// Contents that the store may hold instead: writes that timed out, and writes with a lost lock.
+    #[allow(
+        clippy::box_collection,
+        reason = "a vector is three words in every life, and hardly any life needs one"
+    )]
     pub possible: Option<Box<Vec<Possible>>>,
     /// Session ends raised so far.
     pub ends: u16,
