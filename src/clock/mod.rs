@@ -65,13 +65,14 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// [`Elapsed`] when the limit passed first; the future is dropped.
 pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
     let mut future = pin!(future);
-    let mut sleep = sleep(limit);
+    let mut limiting = None;
     std::future::poll_fn(|context| {
         // The future first: an answer that is there counts, however late it is looked at.
         if let Poll::Ready(value) = future.as_mut().poll(context) {
             return Poll::Ready(Ok(value));
         }
-        Pin::new(&mut sleep).poll(context).map(|()| Err(Elapsed))
+        let sleep = limiting.get_or_insert_with(|| sleep(limit));
+        Pin::new(sleep).poll(context).map(|()| Err(Elapsed))
     })
     .await
 }

@@ -149,9 +149,12 @@ impl fmt::Display for SessionId {
                 f.write_str(std::str::from_utf8(&text).unwrap_or_default())
             }
             StoreKind::Shared => {
-                let hex = format!("{bits:032x}");
-                let (a, b, c) = (&hex[..8], &hex[8..12], &hex[12..16]);
-                write!(f, "{a}-{b}-{c}-{}-{}", &hex[16..20], &hex[20..])
+                let mut text = *b"00000000-0000-0000-0000-000000000000";
+                let digits = text.iter_mut().filter(|digit| **digit != b'-');
+                for (at, digit) in digits.enumerate() {
+                    *digit = b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15];
+                }
+                f.write_str(std::str::from_utf8(&text).unwrap_or_default())
             }
         }
     }

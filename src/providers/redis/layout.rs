@@ -9,6 +9,7 @@ use super::settings::MicrosoftVersion;
 use crate::session::item::{self, DecodeError};
 use crate::session::{Item, Minutes, SessionId, Value};
 use redis::Value as Reply;
+use std::borrow::Cow;
 
 /// Name of the value that marks a session as uninitialised.
 const ACTIONS: &str = "SessionStateActions";
@@ -56,6 +57,9 @@ impl From<MicrosoftVersion> for Layout {
     }
 }
 
+/// An argument of a script.
+pub type Argument<'a> = Cow<'a, [u8]>;
+
 /// The keys of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
@@ -89,7 +93,9 @@ impl Layout {
             Self::V5 | Self::Sitecore { .. } => V5,
             Self::V2To4 => V2_TO_4,
         };
-        let key = |suffix| format!("{{{application}_{id}}}{suffix}");
+        // One formatted stem for all keys: this is on the way of every operation.
+        let stem = format!("{{{application}_{id}}}");
+        let key = |suffix| [stem.as_str(), suffix].concat();
         Keys {
             lock: key(lock),
             data: key(data),
@@ -112,14 +118,14 @@ impl Layout {
     /// Arguments of the script that writes a session unconditionally; `None` when nothing is
     /// written: layouts 2 to 4 ignore an empty collection.
     #[must_use]
-    pub fn set_arguments(self, item: &Item, seconds: u64) -> Option<Vec<Vec<u8>>> {
+    pub fn set_arguments(self, item: &Item, seconds: u64) -> Option<Vec<Argument<'_>>> {
         let seconds = seconds.to_string().into_bytes();
         match self {
-            Self::V5 | Self::Sitecore { .. } => Some(vec![self.blob(item), seconds]),
+            Self::V5 | Self::Sitecore { .. } => Some(vec![self.blob(item).into(), seconds.into()]),
             Self::V2To4 if item.values().len() == 0 => None,
             Self::V2To4 => {
                 let last = 2 + 2 * item.values().len();
-                let mut arguments = vec![text(last), seconds];
+                let mut arguments = vec![text(last), seconds.into()];
                 push_fields(&mut arguments, item.values());
                 Some(arguments)
             }
@@ -128,19 +134,23 @@ impl Layout {
 
     /// Arguments of the script that writes a session and releases its lock.
     #[must_use]
-    pub fn update_arguments(self, lock: &str, item: &Item, seconds: u64) -> Vec<Vec<u8>> {
+    pub fn update_arguments<'a>(
+        self,
+        lock: &'a str,
+        item: &'a Item,
+        seconds: u64,
+    ) -> Vec<Argument<'a>> {
         /// Index of the first argument after the fixed ones.
         const FIRST: usize = 9;
-        let head = vec![lock.as_bytes().to_vec(), seconds.to_string().into_bytes()];
-        let mut arguments = head;
+        let mut arguments: Vec<Argument<'a>> = Vec::with_capacity(FIRST + 1);
+        arguments.push(lock.as_bytes().into());
+        arguments.push(seconds.to_string().into_bytes().into());
         match self {
             Self::V5 => {
                 // No removed values; one field with a literal name, as facts §1.3 describes.
-                for number in [0, FIRST, FIRST - 1, 1, FIRST, FIRST + 1] {
-                    arguments.push(text(number));
-                }
-                arguments.push(b"SessionState".to_vec());
-                arguments.push(self.blob(item));
+                let fixed: [&[u8]; 7] = [b"0", b"9", b"8", b"1", b"9", b"10", b"SessionState"];
+                arguments.extend(fixed.map(Argument::from));
+                arguments.push(self.blob(item).into());
             }
             Self::V2To4 => {
                 let removed = item.removed().len();
@@ -150,10 +160,10 @@ impl Layout {
                 for number in [removed, FIRST, second - 1, changed, second, end - 1] {
                     arguments.push(text(number));
                 }
-                arguments.extend(item.removed().map(|name| name.as_bytes().to_vec()));
+                arguments.extend(item.removed().map(|name| name.as_bytes().into()));
                 push_fields(&mut arguments, item.changed());
             }
-            Self::Sitecore { .. } => arguments.push(self.blob(item)),
+            Self::Sitecore { .. } => arguments.push(self.blob(item).into()),
         }
         arguments
     }
@@ -217,19 +227,19 @@ pub fn initialized(item: &Item) -> Item {
 }
 
 fn push_fields<'a>(
-    arguments: &mut Vec<Vec<u8>>,
+    arguments: &mut Vec<Argument<'a>>,
     fields: impl Iterator<Item = (&'a str, &'a Value)>,
 ) {
     for (name, value) in fields {
         let mut bytes = Vec::new();
         value.write_to(&mut bytes);
-        arguments.push(name.as_bytes().to_vec());
-        arguments.push(bytes);
+        arguments.push(name.as_bytes().into());
+        arguments.push(bytes.into());
     }
 }
 
-fn text(number: usize) -> Vec<u8> {
-    number.to_string().into_bytes()
+fn text(number: usize) -> Argument<'static> {
+    number.to_string().into_bytes().into()
 }
 
 fn bytes(reply: &Reply) -> Result<&[u8], DecodeError> {

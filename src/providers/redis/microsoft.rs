@@ -151,7 +151,7 @@ impl MicrosoftStore {
             return Ok(());
         };
         let keys = self.keys(id);
-        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
         let script = &self.layout.scripts().set;
         self.eval(
             request,
@@ -312,7 +312,7 @@ impl SessionStateStore for MicrosoftStore {
         let lock = lock.map(LockId::to_string).unwrap_or_default();
         let seconds = self.seconds(item.timeout());
         let arguments = self.layout.update_arguments(&lock, &item, seconds);
-        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
         let result = self
             .eval(
                 request,

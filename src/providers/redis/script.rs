@@ -34,8 +34,12 @@ impl Script {
 }
 
 fn command(name: &str, script: &[u8], keys: &[&str], arguments: &[&[u8]]) -> Cmd {
-    let mut command = redis::cmd(name);
-    command.arg(script).arg(keys.len()).arg(keys);
+    let length = |parts: &mut dyn Iterator<Item = usize>| parts.sum::<usize>();
+    let size = length(&mut keys.iter().map(|key| key.len()))
+        + length(&mut arguments.iter().map(|argument| argument.len()));
+    let parts = 3 + keys.len() + arguments.len();
+    let mut command = Cmd::with_capacity(parts, name.len() + script.len() + 2 + size);
+    command.arg(name).arg(script).arg(keys.len()).arg(keys);
     for argument in arguments {
         command.arg(*argument);
     }
