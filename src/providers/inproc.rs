@@ -334,3 +334,6 @@ fn found(entry: &mut Entry, lock: Option<LockId>) -> GetItem {
         actions,
     })
 }
+
+#[cfg(test)]
+mod tests;
