@@ -548,31 +548,32 @@ impl Ledger {
     }
 
     /// Forgets sessions that ended long ago, so that memory does not grow with the run.
-    pub fn forget_old(&mut self, now: Instant) {
+    pub fn forget_old(&mut self, now: Instant, integrity: &mut Integrity) {
         let (minute, raises) = (self.minute, self.design.detection.is_some());
         let over = |life: &Life| match life.ends {
             0 => life.born && !raises && life.due(minute) + REMEMBERED < now,
             _ => life.holder.is_none() && life.ended + REMEMBERED < now,
         };
-        let mut old: Vec<Life> = Vec::new();
-        self.lives.retain(|_, life| {
+        let mut old: Vec<(SessionId, Life)> = Vec::new();
+        self.lives.retain(|id, life| {
             let over = over(life);
             if over {
-                old.push(std::mem::take(life));
+                old.push((*id, std::mem::take(life)));
             }
             !over
         });
-        self.superseded.retain(|_, lives| {
-            old.extend(lives.extract_if(.., |life| over(life)));
+        self.superseded.retain(|id, lives| {
+            let over = lives.extract_if(.., |life| over(life));
+            old.extend(over.map(|life| (*id, life)));
             !lives.is_empty()
         });
-        for life in old {
-            self.close(&life, now);
+        for (id, life) in old {
+            self.close(id, &life, now, integrity);
         }
     }
 
     /// Adds a life to the final counts.
-    fn close(&mut self, life: &Life, now: Instant) {
+    fn close(&mut self, id: SessionId, life: &Life, now: Instant, integrity: &mut Integrity) {
         if !life.born {
             return;
         }
@@ -582,8 +583,12 @@ impl Ledger {
             0 if alive => self.counts.alive += 1,
             0 => {
                 self.counts.missed += 1;
+                let overdue = now.since(due);
+                integrity.checked(Promise::EndsOnce);
+                let found = || format!("not ended {overdue:.1?} after it was due");
+                integrity.broken(Promise::EndsOnce, now, Some(id), found);
                 if due >= self.measured_from {
-                    self.counts.overdue.record_duration(now.since(due));
+                    self.counts.overdue.record_duration(overdue);
                 }
             }
             1 => self.counts.ended_once += 1,
@@ -616,17 +621,9 @@ impl Ledger {
             .collect();
         lives.extend(self.superseded.drain());
         lives.sort_by_key(|(id, _)| *id);
-        for (id, life) in lives
-            .iter()
-            .flat_map(|(id, lives)| lives.iter().map(move |l| (*id, l)))
-        {
-            let missed = self.counts.missed;
-            self.close(life, now);
-            if self.counts.missed > missed {
-                integrity.checked(Promise::EndsOnce);
-                let overdue = now.since(life.due(self.minute));
-                let found = || format!("not ended {overdue:.1?} after it was due");
-                integrity.broken(Promise::EndsOnce, now, Some(id), found);
+        for (id, lives) in &lives {
+            for life in lives {
+                self.close(*id, life, now, integrity);
             }
         }
         let views = &self.page_views;
