@@ -704,3 +704,6 @@ fn find<'a>(
             .filter(|life| is_it(life) || stamp.is_none() && life.born),
     }
 }
+
+#[cfg(test)]
+mod tests;
