@@ -42,7 +42,7 @@ impl Browser {
             cookie: Cell::new(None),
             affinity: Cell::new(None),
             ids: Cell::new(0),
-            owner: site.traffic.owner(contact, device),
+            owner: site.owner(contact, device, cluster),
             devices: contact.devices,
         }
     }
