@@ -17,7 +17,7 @@ use crate::clock::Instant;
 use crate::providers::Detection;
 use crate::result::{PageViews, SessionEnds};
 use crate::session::observer::{Grant, Operation, Outcome, Release, RequestNumber, Verb, Written};
-use crate::session::{EndNotice, IdMap, Minutes, Noticed, SessionId, Stamp, StoreKind};
+use crate::session::{EndNotice, IdMap, Item, Minutes, Noticed, SessionId, Stamp, StoreKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -149,15 +149,17 @@ impl Ledger {
         let Some(life) = self.lives.get_mut(&operation.id) else {
             return;
         };
-        if !life.born {
+        // Whatever is found once a life is over is the empty session of one that has not begun.
+        if !life.born || life.ends > 0 || life.abandoned || life.gone {
             return;
+        }
+        if operation.outcome == Outcome::Missing && life.untouched_since(operation.started) {
+            life.gone = true;
+            self.counts.vanished += u64::from(operation.done < life.due_earliest(self.minute));
         }
         let Some(touch) = Touch::of(operation) else {
             return;
         };
-        if life.ends > 0 || life.abandoned {
-            return;
-        }
         if operation.outcome == Outcome::Found {
             integrity.checked(Promise::NoUseAfterEnd);
             let due = life.due(self.minute);
@@ -189,8 +191,6 @@ impl Ledger {
         let stamp = grant.item.and_then(Stamp::read);
         if let Some(stamp) = stamp {
             self.check_content(grant, stamp, integrity);
-        } else if grant.item.is_none() {
-            self.found_none(grant);
         }
         if grant.exclusive {
             let life = self.lives.entry(grant.id).or_default();
@@ -211,18 +211,6 @@ impl Ledger {
         }
     }
 
-    /// The store has no such session.
-    fn found_none(&mut self, grant: &Grant<'_>) {
-        let Some(life) = self.lives.get_mut(&grant.id).filter(|life| life.born) else {
-            return;
-        };
-        let early = grant.granted < life.due_earliest(self.minute);
-        if early && life.ends == 0 && !life.abandoned && !life.gone {
-            self.counts.vanished += 1;
-        }
-        life.gone = true;
-    }
-
     /// Compares what the store holds with what was acknowledged.
     fn check_content(&mut self, grant: &Grant<'_>, stamp: Stamp, integrity: &mut Integrity) {
         let at = grant.granted;
@@ -232,6 +220,14 @@ impl Ledger {
             self.start(grant.id, stamp, grant.asked, at, Minutes(0));
             return;
         };
+        if life.gone && life.ends == 0 && stamp.life == life.expected.life {
+            // Gone from one server's memory, and still in another's.
+            life.gone = false;
+            self.due.remove(life.due(self.minute));
+            let timeout = grant.item.map_or(Minutes(0), Item::timeout);
+            life.touch(grant.asked, at, timeout);
+            self.due.add(life.due(self.minute));
+        }
         integrity.checked(Promise::NoMixUp);
         if stamp.owner != life.expected.owner {
             let found = || format!("holds owner {}, not {}", stamp.owner, life.expected.owner);

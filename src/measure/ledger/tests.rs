@@ -437,6 +437,35 @@ fn a_session_that_is_missing_after_its_end_has_not_vanished() {
 }
 
 #[test]
+fn a_session_that_is_created_again_before_its_end_is_told_does_not_revive_it() {
+    let mut book = created();
+    book.takes_new(2, at(65));
+    book.ends_with(at(65), Some(item(stamp(1, 1))), Noticed::Access);
+    let ends = book.finish(at(70));
+    let wrong = (ends.premature, ends.resurrected, ends.vanished);
+    assert_eq!(wrong, (0, 0, 0));
+}
+
+#[test]
+fn a_get_that_was_sent_before_the_session_was_written_does_not_show_that_it_vanished() {
+    let mut book = Book::new();
+    book.writes(1, at(1), stamp(1, 1));
+    book.latency = secs(2);
+    book.operation(Verb::GetItem, Outcome::Missing, at(0));
+    assert_eq!(book.finish(at(40)).vanished, 0);
+}
+
+#[test]
+fn a_session_that_one_server_misses_and_another_serves_lives_on() {
+    let mut book = created();
+    book.takes_new(2, at(30));
+    book.release(2, at(30), Written::Nothing);
+    book.takes(3, at(40), stamp(1, 1));
+    let ends = book.finish(at(99));
+    assert_eq!((ends.started, ends.alive), (1, 1));
+}
+
+#[test]
 fn a_session_that_is_created_again_after_its_end_is_another_life() {
     let mut book = created();
     book.ends(at(60), stamp(1, 1));
