@@ -236,3 +236,6 @@ impl PageRequest<'_> {
         self.site.traffic.timeout(self.browser.robot, kind)
     }
 }
+
+#[cfg(test)]
+mod tests;
