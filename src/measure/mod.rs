@@ -463,3 +463,6 @@ impl Observer for Recorder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
