@@ -5,7 +5,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails is to panic")]
 
-use sessionbench::scenario::source::Document;
 use sessionbench::scenario::{self, Loaded, Plan};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -64,7 +64,7 @@ impl Progress for Display {
             let bar = self.bar.borrow();
             bar.set_position(elapsed.as_secs());
             bar.set_message(figures);
-        } else if elapsed.as_secs() % LINE_EVERY == 0 {
+        } else if elapsed.as_secs().is_multiple_of(LINE_EVERY) {
             eprintln!("  {:>4} s  {figures}", elapsed.as_secs());
         }
     }

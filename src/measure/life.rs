@@ -22,6 +22,10 @@ pub struct Life {
     /// Whether the holder's lock was released by force.
     pub robbed: bool,
     /// Contents that the store may hold instead: writes that timed out, and writes with a lost lock.
+    #[allow(
+        clippy::box_collection,
+        reason = "hardly any life has one, and every life pays for its place"
+    )]
     pub possible: Option<Box<Vec<Possible>>>,
     /// Session ends raised so far.
     pub ends: u32,

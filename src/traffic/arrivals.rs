@@ -165,7 +165,8 @@ impl Iterator for Arrivals {
             ArrivalLaw::Poisson { rates, highest } => loop {
                 let unit: f64 = Exp1.sample(&mut self.random);
                 self.now += unit / *highest;
-                if !(self.now < self.end) {
+                // A rate of nothing is infinitely far away, or not a number.
+                if self.now.is_nan() || self.now >= self.end {
                     return None;
                 }
                 let now = self.now;
