@@ -69,16 +69,17 @@ fn a_session_without_requests_ends_and_its_data_is_still_there() {
             let (store, ends) = listen(&bench, &fast_seat(0, MINUTE)).await;
             store_new(&store, id(7), "hello").await;
             until("session end", || !ends.seen.borrow().is_empty()).await;
-            let seen = ends.seen.borrow();
-            let notice = &seen[0].notice;
-            assert_eq!(notice.id, id(7));
-            assert_eq!(text_of(notice.item.as_ref().unwrap()), "hello");
-            let Noticed::Event { arrived, lead } = notice.noticed else {
-                panic!("{:?}", notice.noticed);
-            };
-            assert_eq!(lead, MINUTE);
-            assert!(arrived <= seen[0].at);
-            drop(seen);
+            {
+                let seen = ends.seen.borrow();
+                let notice = &seen[0].notice;
+                assert_eq!(notice.id, id(7));
+                assert_eq!(text_of(notice.item.as_ref().unwrap()), "hello");
+                let Noticed::Event { arrived, lead } = notice.noticed else {
+                    panic!("{:?}", notice.noticed);
+                };
+                assert_eq!(lead, MINUTE);
+                assert!(arrived <= seen[0].at);
+            }
             store.dispose().await;
         }
     })

@@ -12,6 +12,7 @@
 
 mod executor;
 mod instant;
+mod queue;
 mod real;
 mod timers;
 

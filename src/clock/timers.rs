@@ -1,12 +1,11 @@
 //! The queue of timers: who is to be woken, and when.
 //!
-//! A heap of deadlines and a slab of wakers. Equal deadlines fire in the order in which they were
+//! A [queue](super::queue) of deadlines and a slab of wakers. Equal deadlines fire in the order in which they were
 //! set, which makes virtual time deterministic. A timer that is dropped leaves a tombstone in the
-//! heap, recognised by its generation.
+//! queue, recognised by its generation.
 
 use super::Instant;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use super::queue::{Entry, Queue};
 use std::task::Waker;
 
 /// A timer that is set. Must be given back to [`Timers::clear`] when it is no longer wanted.
@@ -19,18 +18,10 @@ pub struct Timer {
 /// Timers that are set.
 #[derive(Default)]
 pub struct Timers {
-    heap: BinaryHeap<Reverse<Entry>>,
+    queue: Queue,
     slots: Vec<Slot>,
     free: Vec<u32>,
     sequence: u64,
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
-    deadline: Instant,
-    sequence: u64,
-    slot: u32,
-    generation: u32,
 }
 
 struct Slot {
@@ -62,12 +53,12 @@ impl Timers {
         entry.waker = Some(waker.clone());
         let generation = entry.generation;
         self.sequence += 1;
-        self.heap.push(Reverse(Entry {
+        self.queue.push(Entry {
             deadline,
             sequence: self.sequence,
             slot,
             generation,
-        }));
+        });
         *timer = Some(Timer { slot, generation });
     }
 
@@ -81,11 +72,11 @@ impl Timers {
 
     /// The earliest deadline.
     pub fn next(&mut self) -> Option<Instant> {
-        while let Some(Reverse(entry)) = self.heap.peek() {
+        while let Some(entry) = self.queue.peek() {
             if self.slots[entry.slot as usize].generation == entry.generation {
                 return Some(entry.deadline);
             }
-            self.heap.pop();
+            self.queue.pop();
         }
         None
     }
@@ -95,7 +86,7 @@ impl Timers {
         if self.next()? > now {
             return None;
         }
-        let Reverse(entry) = self.heap.pop()?;
+        let entry = self.queue.pop()?;
         let slot = &mut self.slots[entry.slot as usize];
         let waker = Self::retire(slot, &mut self.free, entry.slot);
         Some((entry.deadline, entry.sequence, waker))
@@ -103,7 +94,7 @@ impl Timers {
 
     /// Takes every waker, for the end of a run.
     pub fn take_all(&mut self) -> Vec<Waker> {
-        self.heap.clear();
+        self.queue = Queue::default();
         self.slots
             .iter_mut()
             .filter_map(|slot| slot.waker.take())

@@ -13,10 +13,11 @@ use std::cell::Cell;
 
 /// A device's browser: its cookies, and whom it belongs to.
 pub struct Browser {
-    key: DeviceKey,
+    /// Whose and which device it is on.
+    pub key: DeviceKey,
     /// Whether Sitecore takes it for a robot.
     pub robot: bool,
-    cluster: usize,
+    cluster: u32,
     /// The session cookie.
     cookie: Cell<Option<SessionId>>,
     /// The balancer's affinity cookie.
@@ -29,20 +30,17 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// A browser without cookies.
+    /// A contact's browser on one of its devices, without cookies.
     #[must_use]
-    pub fn new(site: &Site, contact: &ContactPlan, device: u32, cluster: usize) -> Self {
+    pub fn new(site: &Site, contact: &ContactPlan, key: DeviceKey, cluster: usize) -> Self {
         Self {
-            key: DeviceKey {
-                contact: contact.number,
-                device,
-            },
+            key,
             robot: contact.robot,
-            cluster,
+            cluster: cluster as u32,
             cookie: Cell::new(None),
             affinity: Cell::new(None),
             ids: Cell::new(0),
-            owner: site.owner(contact, device, cluster),
+            owner: site.owner(contact, key.device, cluster),
             devices: contact.devices,
         }
     }
@@ -57,7 +55,7 @@ impl Browser {
 /// Plays one page request and records it.
 pub async fn page_request(site: &Site, browser: &Browser, plan: &RequestPlan, intended: Instant) {
     site.recorder.request_intended();
-    let cluster = &site.clusters[browser.cluster];
+    let cluster = &site.clusters[browser.cluster as usize];
     let route = Route {
         affinity: browser.affinity.get(),
         drawn: plan.route,
@@ -222,11 +220,7 @@ impl PageRequest<'_> {
 
     fn write(&self, item: &mut Item, page_views: u32, payload: u32) {
         let number = self.request.number.0;
-        let first = Stamp {
-            life: number,
-            owner: self.browser.owner,
-            ..Stamp::default()
-        };
+        let first = Stamp::begin(self.browser.owner, number);
         let stamp = Stamp::read(item).unwrap_or(first);
         stamp.updated(number, page_views).write(item);
         set_payload(item, &self.site.text, payload);

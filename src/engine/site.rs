@@ -35,9 +35,9 @@ impl Site {
 
     /// Whose shared session a device uses in a cluster. Each cluster has a session database of its
     /// own, so a contact with devices in two of them has a shared session in each, and these must
-    /// not be taken for one.
+    /// not be taken for one. A stamp has room for 44 bits of it: 2³⁰ contacts in 256 clusters.
     pub fn owner(&self, contact: &ContactPlan, device: u32, cluster: usize) -> u64 {
-        self.traffic.owner(contact, device) | (cluster as u64) << 48
+        self.traffic.owner(contact, device) | (cluster as u64) << 36
     }
 
     /// The cluster that a drawn number from 0 to 1 chooses, by weight.

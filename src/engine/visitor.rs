@@ -3,7 +3,7 @@
 use super::request::{Browser, page_request};
 use super::site::Site;
 use crate::clock::{self, Instant};
-use crate::traffic::{Arrivals, ContactPlan, DeviceKey, RequestPlan, VisitPlan, Way};
+use crate::traffic::{Arrivals, DeviceKey, RequestPlan, VisitPlan, Way};
 use futures_util::future::join_all;
 use std::rc::Rc;
 
@@ -17,23 +17,23 @@ pub async fn arrive(site: Rc<Site>, arrivals: Arrivals, started: Instant) {
         }
         let contact = site.traffic.contact(number as u64);
         for device in 0..contact.devices {
-            clock::spawn(visit(Rc::clone(&site), contact, device, arrival)).detach();
+            let key = DeviceKey {
+                contact: contact.number,
+                device,
+            };
+            let (stagger, drawn) = site.traffic.device(key);
+            let browser = Browser::new(&site, &contact, key, site.choose_cluster(drawn));
+            clock::spawn(visit(Rc::clone(&site), browser, arrival + stagger)).detach();
         }
     }
 }
 
 /// Plays the visits of one device. Between pages it holds little more than its cookies.
-async fn visit(site: Rc<Site>, contact: ContactPlan, device: u32, arrival: Instant) {
-    let key = DeviceKey {
-        contact: contact.number,
-        device,
-    };
-    let (stagger, drawn) = site.traffic.device(key);
-    let browser = Browser::new(&site, &contact, device, site.choose_cluster(drawn));
-    let mut intended = arrival + stagger;
+async fn visit(site: Rc<Site>, browser: Browser, mut intended: Instant) {
+    let Browser { key, robot, .. } = browser;
     for number in 0.. {
-        let plan = site.traffic.visit(key, contact.robot, number);
-        for page in 0..plan.pages {
+        let mut page = 0;
+        loop {
             clock::sleep_until(intended).await;
             if clock::now() >= site.until.get() {
                 if intended < site.until.get() {
@@ -43,15 +43,17 @@ async fn visit(site: Rc<Site>, contact: ContactPlan, device: u32, arrival: Insta
                 }
                 return;
             }
+            let plan = site.traffic.visit(key, robot, number);
             // Boxed, so that a visitor who thinks takes little memory.
-            Box::pin(view_page(
-                &site, &browser, key, number, page, &plan, intended,
-            ))
-            .await;
-            let page = site.traffic.page(key, contact.robot, number, page);
-            intended = clock::now() + page.think_time;
+            Box::pin(view_page(&site, &browser, number, page, &plan, intended)).await;
+            let think_time = site.traffic.page(key, robot, number, page).think_time;
+            page += 1;
+            if page == plan.pages {
+                break;
+            }
+            intended = clock::now() + think_time;
         }
-        let Some(pause) = site.traffic.comes_back(contact.number, number) else {
+        let Some(pause) = site.traffic.comes_back(key.contact, number) else {
             return;
         };
         intended = clock::now() + pause;
@@ -62,12 +64,12 @@ async fn visit(site: Rc<Site>, contact: ContactPlan, device: u32, arrival: Insta
 async fn view_page(
     site: &Site,
     browser: &Browser,
-    key: DeviceKey,
     visit: u32,
     page: u32,
     plan: &VisitPlan,
     intended: Instant,
 ) {
+    let key = browser.key;
     let draw = |request| site.traffic.request(key, visit, page, request);
     let document = draw(0);
     if plan.abandon && page + 1 == plan.pages {

@@ -11,14 +11,15 @@
 
 use super::due::DueCounts;
 use super::integrity::{Integrity, LATE, Promise};
-use super::life::Life;
+use super::life::{Holder, Life};
 use super::values::Values;
 use crate::clock::Instant;
 use crate::providers::Detection;
 use crate::result::{PageViews, SessionEnds};
-use crate::session::observer::{Grant, Operation, Outcome, Release, RequestNumber, Verb, Written};
+use crate::session::observer::{Grant, Operation, Outcome, Release, Verb, Written};
 use crate::session::{EndNotice, IdMap, Item, Minutes, Noticed, SessionId, Stamp, StoreKind};
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::time::Duration;
 
 /// How long an ended session is remembered, so that a second end or a use after it is recognised.
@@ -140,7 +141,7 @@ impl Ledger {
 
     /// Who holds a session's lock, as far as the harness granted it.
     #[must_use]
-    pub fn holder(&self, id: SessionId) -> Option<(RequestNumber, Instant)> {
+    pub fn holder(&self, id: SessionId) -> Option<Holder> {
         self.lives.get(&id)?.holder
     }
 
@@ -195,9 +196,10 @@ impl Ledger {
         if grant.exclusive {
             let life = self.lives.entry(grant.id).or_default();
             integrity.checked(Promise::OneHolder);
-            if let Some((holder, _)) = life.holder
+            if let Some(holder) = life.holder
                 && !life.robbed
             {
+                let holder = holder.request();
                 let found = || {
                     format!(
                         "request {} got it while {} held it",
@@ -206,7 +208,7 @@ impl Ledger {
                 };
                 integrity.broken(Promise::OneHolder, grant.granted, Some(grant.id), found);
             }
-            life.holder = Some((grant.request, grant.granted));
+            life.holder = Holder::new(grant.request, grant.granted);
             life.robbed = false;
         }
     }
@@ -229,8 +231,9 @@ impl Ledger {
             self.due.add(life.due(self.minute));
         }
         integrity.checked(Promise::NoMixUp);
-        if stamp.owner != life.expected.owner {
-            let found = || format!("holds owner {}, not {}", stamp.owner, life.expected.owner);
+        let (owner, expected) = (stamp.owner(), life.expected.owner());
+        if owner != expected {
+            let found = || format!("holds owner {owner}, not {expected}");
             integrity.broken(Promise::NoMixUp, at, id, found);
         }
         if life.ends > 0 || life.abandoned {
@@ -272,11 +275,11 @@ impl Ledger {
         let life = self.lives.entry(release.id).or_default();
         let mut lawful = false;
         let mut held = None;
-        if let Some((holder, since)) = life.holder
-            && holder == release.request
+        if let Some(holder) = life.holder
+            && holder.request() == release.request
         {
             lawful = !life.robbed;
-            held = Some(release.sent.since(since));
+            held = Some(release.sent.since(holder.since));
             life.holder = None;
             life.robbed = false;
         }
@@ -391,7 +394,7 @@ impl Ledger {
         let mut raised = RaisedEnd {
             id: notice.id,
             life: None,
-            owner: stamp.map(|stamp| stamp.owner),
+            owner: stamp.map(|stamp| stamp.owner()),
             pages,
             raised: now,
         };
@@ -406,7 +409,7 @@ impl Ledger {
             return raised;
         };
         raised.life = Some(life.expected.life);
-        raised.owner = Some(life.expected.owner);
+        raised.owner = Some(life.expected.owner());
         life.ends += 1;
         self.counts.without_data += u64::from(pages.is_none());
         integrity.checked(Promise::EndsOnce);
@@ -532,8 +535,8 @@ impl Ledger {
         Step {
             alive: self.due.alive(),
             overdue: self.due.overdue(),
-            ends: std::mem::take(&mut self.counts.ends_in_step),
-            lateness_max: std::mem::take(&mut self.counts.lateness_max_in_step),
+            ends: take(&mut self.counts.ends_in_step),
+            lateness_max: take(&mut self.counts.lateness_max_in_step),
         }
     }
 
@@ -554,7 +557,7 @@ impl Ledger {
         self.lives.retain(|id, life| {
             let over = over(life);
             if over {
-                old.push((*id, std::mem::take(life)));
+                old.push((*id, take(life)));
             }
             !over
         });
@@ -610,17 +613,15 @@ impl Ledger {
     /// Closes the ledger: what has not ended by now never does.
     #[must_use]
     pub fn finish(&mut self, now: Instant, integrity: &mut Integrity) -> SessionEnds {
-        let mut lives: Vec<_> = self
-            .lives
-            .drain()
-            .map(|(id, life)| (id, vec![life]))
-            .collect();
-        lives.extend(self.superseded.drain());
-        lives.sort_by_key(|(id, _)| *id);
-        for (id, lives) in &lives {
-            for life in lives {
-                self.close(*id, life, now, integrity);
-            }
+        let (lives, superseded) = (take(&mut self.lives), take(&mut self.superseded));
+        let mut all: Vec<(SessionId, &Life)> = lives.iter().map(|(id, life)| (*id, life)).collect();
+        all.extend(
+            (superseded.iter()).flat_map(|(id, lives)| lives.iter().map(|life| (*id, life))),
+        );
+        // In the order of ids, so that the first offenders are the same in every run.
+        all.sort_by_key(|(id, _)| *id);
+        for (id, life) in all {
+            self.close(id, life, now, integrity);
         }
         let views = &self.page_views;
         integrity.checked_times(Promise::PageViewsConserved, views.performed);

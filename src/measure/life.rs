@@ -3,6 +3,7 @@
 use crate::clock::Instant;
 use crate::session::observer::RequestNumber;
 use crate::session::{Minutes, Stamp};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// What the ledger knows of one life of a session, independent of any provider.
@@ -14,11 +15,12 @@ pub struct Life {
     pub born: bool,
     /// When the last operation that kept it alive returned.
     touched: Instant,
-    /// How long that operation took, in nanoseconds: its true instant is somewhere in there.
-    uncertain_ns: u64,
+    /// How long that operation took, in microseconds rounded up: its true instant is somewhere in
+    /// there.
+    uncertain_us: u32,
     timeout: Minutes,
-    /// Who holds its lock, and since when.
-    pub holder: Option<(RequestNumber, Instant)>,
+    /// Who holds its lock.
+    pub holder: Option<Holder>,
     /// Whether the holder's lock was released by force.
     pub robbed: bool,
     /// Contents that the store may hold instead: writes that timed out, and writes with a lost lock.
@@ -28,7 +30,7 @@ pub struct Life {
     )]
     pub possible: Option<Box<Vec<Possible>>>,
     /// Session ends raised so far.
-    pub ends: u32,
+    pub ends: u16,
     /// When the first one was raised.
     pub ended: Instant,
     /// Page views that the visitor saw succeed.
@@ -41,6 +43,29 @@ pub struct Life {
     pub abandoned: bool,
     /// Whether a use after its end was counted already.
     pub misuse_counted: bool,
+}
+
+/// Who holds a lock, and since when. Request numbers start at one, which keeps a life small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    request: NonZeroU64,
+    /// When it got the lock.
+    pub since: Instant,
+}
+
+impl Holder {
+    /// A holder; `None` for request zero, which there is none.
+    #[must_use]
+    pub fn new(request: RequestNumber, since: Instant) -> Option<Self> {
+        let request = NonZeroU64::new(request.0)?;
+        Some(Self { request, since })
+    }
+
+    /// The request that holds the lock.
+    #[must_use]
+    pub const fn request(self) -> RequestNumber {
+        RequestNumber(self.request.get())
+    }
 }
 
 /// A content that a store may hold.
@@ -56,13 +81,14 @@ impl Life {
     /// Notes an operation that kept the session alive.
     pub fn touch(&mut self, started: Instant, done: Instant, timeout: Minutes) {
         self.touched = done;
-        self.uncertain_ns = done.since(started).as_nanos() as u64;
+        self.uncertain_us = micros(done.since(started));
         self.timeout = timeout;
     }
 
     /// Notes an operation that may have kept the session alive: the earliest due instant stays.
     pub fn maybe_touch(&mut self, done: Instant) {
-        self.uncertain_ns += done.since(self.touched).as_nanos() as u64;
+        let later = micros(done.since(self.touched));
+        self.uncertain_us = self.uncertain_us.saturating_add(later);
         self.touched = self.touched.max(done);
     }
 
@@ -72,9 +98,9 @@ impl Life {
     }
 
     /// Makes the session due at once, as a log-out does.
-    pub const fn due_at_once(&mut self, started: Instant, done: Instant) {
+    pub fn due_at_once(&mut self, started: Instant, done: Instant) {
         self.touched = done;
-        self.uncertain_ns = done.as_nanos().saturating_sub(started.as_nanos());
+        self.uncertain_us = micros(done.since(started));
         self.timeout = Minutes(0);
     }
 
@@ -100,7 +126,7 @@ impl Life {
 
     /// How uncertain the due instant is.
     pub const fn uncertainty(&self) -> Duration {
-        Duration::from_nanos(self.uncertain_ns)
+        Duration::from_micros(self.uncertain_us as u64)
     }
 
     /// Remembers a content that the store may hold.
@@ -108,5 +134,25 @@ impl Life {
         self.possible
             .get_or_insert_default()
             .push(Possible { stamp, stale });
+    }
+}
+
+/// Microseconds, rounded up; at most an hour and more.
+fn micros(duration: Duration) -> u32 {
+    duration
+        .as_nanos()
+        .div_ceil(1000)
+        .try_into()
+        .unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_is_small() {
+        // A simulated site of 100,000 contacts has 200,000 of them.
+        assert!(size_of::<Life>() <= 96, "{}", size_of::<Life>());
     }
 }

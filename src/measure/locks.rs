@@ -1,6 +1,7 @@
 //! Who waits for which session: queues, overtakes, hand-overs, and the timelines of the most
 //! contended sessions.
 
+use super::life::Holder;
 use super::values::Values;
 use crate::clock::Instant;
 use crate::result::{LockSpan, Locks, SessionTimeline};
@@ -111,7 +112,7 @@ impl Queues {
         request: RequestNumber,
         server: ServerIndex,
         asked: Instant,
-        holder: Option<(RequestNumber, Instant)>,
+        holder: Option<Holder>,
     ) -> u64 {
         self.waiting += 1;
         let queue = self.queues.entry(id).or_default();
@@ -122,14 +123,14 @@ impl Queues {
         }
         let trace = self.traces.entry(id).or_default();
         trace.longest_queue = trace.longest_queue.max(length);
-        if let Some((holder, since)) = holder
-            && !trace.spans.iter().any(|span| span.request == holder.0)
+        if let Some(holder) = holder
+            && trace.span(holder.request()).is_none()
         {
             trace.push(LockSpan {
-                request: holder.0,
+                request: holder.request().0,
                 server: server.0,
-                asked_ns: since.as_nanos(),
-                granted_ns: Some(since.as_nanos()),
+                asked_ns: holder.since.as_nanos(),
+                granted_ns: Some(holder.since.as_nanos()),
                 released_ns: None,
             });
         }

@@ -95,11 +95,7 @@ fn requests_in_progress_are_counted_within_the_measured_time_only() {
 }
 
 fn write(recorder: &Recorder, id: SessionId, owner: u64) {
-    let stamp = Stamp {
-        life: id.low_bits(),
-        owner,
-        ..Stamp::default()
-    };
+    let stamp = Stamp::begin(owner, 1);
     let mut item = Item::new(Minutes(1));
     stamp.updated(1, 1).write(&mut item);
     recorder.released(&Release {

@@ -93,8 +93,9 @@ struct Cache {
 struct Entry {
     item: Item,
     expires: Instant,
-    /// When the lock was taken, while it is.
-    locked: Option<Instant>,
+    locked: bool,
+    /// When the lock was taken last.
+    locked_since: Instant,
     /// Counts the times the lock was taken; identifies the holder.
     cookie: u32,
     uninitialised: bool,
@@ -105,14 +106,15 @@ impl Entry {
         Self {
             expires: clock::now() + item.timeout().lasting(minute),
             item,
-            locked: None,
+            locked: false,
+            locked_since: Instant::START,
             cookie: 1,
             uninitialised,
         }
     }
 
     fn held_by(&self, lock: Option<&LockId>) -> bool {
-        self.locked.is_some() && lock == Some(&LockId::Cookie(self.cookie.into()))
+        self.locked && lock == Some(&LockId::Cookie(self.cookie.into()))
     }
 }
 
@@ -197,8 +199,8 @@ impl SessionStateStore for InprocStore {
         id: SessionId,
     ) -> Result<GetItem, StoreError> {
         let answer = self.cache.access(id, |entry| match entry.locked {
-            Some(since) => locked(entry, since),
-            None => found(entry, None),
+            true => locked(entry),
+            false => found(entry, None),
         });
         Ok(answer.unwrap_or(GetItem::Missing))
     }
@@ -209,10 +211,11 @@ impl SessionStateStore for InprocStore {
         id: SessionId,
     ) -> Result<GetItem, StoreError> {
         let answer = self.cache.access(id, |entry| match entry.locked {
-            Some(since) => locked(entry, since),
-            None => {
+            true => locked(entry),
+            false => {
                 entry.cookie += 1;
-                entry.locked = Some(clock::now());
+                entry.locked = true;
+                entry.locked_since = clock::now();
                 let lock = LockId::Cookie(entry.cookie.into());
                 found(entry, Some(lock))
             }
@@ -243,7 +246,7 @@ impl SessionStateStore for InprocStore {
                 entry.expires = clock::now() + item.timeout().lasting(minute);
             }
             entry.item = item.stored();
-            entry.locked = None;
+            entry.locked = false;
             entry.uninitialised = false;
         });
         Ok(())
@@ -257,7 +260,7 @@ impl SessionStateStore for InprocStore {
     ) -> Result<(), StoreError> {
         self.cache.access(id, |entry| {
             if entry.held_by(Some(lock)) {
-                entry.locked = None;
+                entry.locked = false;
             }
         });
         Ok(())
@@ -315,9 +318,9 @@ impl SessionStateStore for InprocStore {
     }
 }
 
-fn locked(entry: &Entry, since: Instant) -> GetItem {
+fn locked(entry: &Entry) -> GetItem {
     GetItem::Locked {
-        age: clock::now().since(since),
+        age: clock::now().since(entry.locked_since),
         lock: LockId::Cookie(entry.cookie.into()),
     }
 }

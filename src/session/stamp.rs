@@ -1,6 +1,6 @@
 //! What the harness writes into every session so that it can recognise it again.
 //!
-//! A few small values beside the payload: whose session it is, which life of it, how many page
+//! A few small values beside the payload: which life of whose session it is, how many page
 //! views it holds, and a sum over all updates. The sum is a set hash: update ids mixed and added
 //! modulo 2⁶⁴, so that a lost, doubled or reordered update shows in one comparison
 //! (facts/simulation.md §5, invariant 3).
@@ -9,54 +9,91 @@ use super::item::{Item, Text, TextPool, Value};
 use crate::quantity::mix;
 use std::rc::Rc;
 
-const LIFE: &str = "life";
-const OWNER: &str = "owner";
-const PAGES: &str = "pages";
-const UPDATES: &str = "updates";
-const DATA: &str = "data";
-
 /// Names of the harness's own values.
-pub const NAMES: [&str; 5] = [LIFE, OWNER, PAGES, UPDATES, DATA];
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnName {
+    /// [`Stamp::life`].
+    Life,
+    /// [`Stamp::pages`].
+    Pages,
+    /// [`Stamp::updates`].
+    Updates,
+    /// The payload.
+    Data,
+}
+
+impl OwnName {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Life, Self::Pages, Self::Updates, Self::Data];
+
+    /// The name as it stands in a store.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Life => "life",
+            Self::Pages => "pages",
+            Self::Updates => "updates",
+            Self::Data => "data",
+        }
+    }
+}
 
 /// The harness's own values in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamp {
-    /// Which life of the session this is: a new one starts when a request finds none stored.
+    /// Which life of the session this is: a new one starts when a request finds none stored. Its
+    /// high bits are the owner, see [`Stamp::owner`].
     pub life: u64,
-    /// The contact whose session it is.
-    pub owner: u64,
     /// Page views in it.
     pub pages: u32,
     /// Sum of all updates, each mixed, modulo 2⁶⁴.
     pub updates: u64,
 }
 
+/// Bits of a life's number that tell lives of one owner apart; the rest is the owner.
+const LIFE_BITS: u32 = 20;
+
 impl Stamp {
+    /// The stamp of a session that begins with this request. Two lives of one owner have the same
+    /// number only if a million requests, or a multiple, lie between them.
+    #[must_use]
+    pub const fn begin(owner: u64, request: u64) -> Self {
+        Self {
+            life: owner << LIFE_BITS | request & ((1 << LIFE_BITS) - 1),
+            pages: 0,
+            updates: 0,
+        }
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub const fn owner(&self) -> u64 {
+        self.life >> LIFE_BITS
+    }
+
     /// Reads the stamp; `None` in a session that the harness did not write, and in one that is
     /// still uninitialised.
     #[must_use]
     pub fn read(item: &Item) -> Option<Self> {
-        let number = |name| match item.get(name) {
+        let number = |name: OwnName| match item.get(name) {
             Some(Value::Int64(number)) => Some(*number as u64),
             _ => None,
         };
-        let Some(Value::Int32(pages)) = item.get(PAGES) else {
+        let Some(Value::Int32(pages)) = item.get(OwnName::Pages) else {
             return None;
         };
         Some(Self {
-            life: number(LIFE)?,
-            owner: number(OWNER)?,
+            life: number(OwnName::Life)?,
             pages: *pages as u32,
-            updates: number(UPDATES)?,
+            updates: number(OwnName::Updates)?,
         })
     }
 
     /// Writes the stamp.
     pub fn write(&self, item: &mut Item) {
-        item.set(LIFE, Value::Int64(self.life as i64));
-        item.set(OWNER, Value::Int64(self.owner as i64));
-        item.set(PAGES, Value::Int32(self.pages as i32));
-        item.set(UPDATES, Value::Int64(self.updates as i64));
+        item.set(OwnName::Life, Value::Int64(self.life as i64));
+        item.set(OwnName::Pages, Value::Int32(self.pages as i32));
+        item.set(OwnName::Updates, Value::Int64(self.updates as i64));
     }
 
     /// The stamp after one more update by the request of this number.
@@ -73,7 +110,7 @@ impl Stamp {
 /// Bytes of payload in a session.
 #[must_use]
 pub fn payload_length(item: &Item) -> u32 {
-    match item.get(DATA) {
+    match item.get(OwnName::Data) {
         Some(Value::Text(text)) => text.len() as u32,
         _ => 0,
     }
@@ -85,7 +122,7 @@ pub fn set_payload(item: &mut Item, pool: &Rc<TextPool>, length: u32) {
         pool: Rc::clone(pool),
         length,
     };
-    item.set(DATA, Value::Text(text));
+    item.set(OwnName::Data, Value::Text(text));
 }
 
 #[cfg(test)]
@@ -97,7 +134,6 @@ mod tests {
     fn a_stamp_survives_the_wire() {
         let stamp = Stamp {
             life: u64::MAX,
-            owner: 7,
             pages: 3,
             updates: 1 << 63,
         };
@@ -105,6 +141,12 @@ mod tests {
         stamp.write(&mut item);
         let read = Item::decode(&item.encode()).unwrap();
         assert_eq!(Stamp::read(&read), Some(stamp));
+    }
+
+    #[test]
+    fn a_life_tells_its_owner() {
+        let owner = (1 << 44) - 1;
+        assert_eq!(Stamp::begin(owner, u64::MAX).owner(), owner);
     }
 
     #[test]

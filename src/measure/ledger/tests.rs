@@ -3,11 +3,12 @@
 use super::*;
 use crate::result::Invariant;
 use crate::session::Item;
-use crate::session::observer::ServerIndex;
+use crate::session::observer::{RequestNumber, ServerIndex};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const TIMEOUT: Minutes = Minutes(1);
+const OWNER: u64 = 7;
 
 fn id() -> SessionId {
     SessionId::private(1)
@@ -23,14 +24,9 @@ fn at(seconds: u64) -> Instant {
 
 /// A content after so many page views; every life here starts with its own number.
 fn stamp(life: u64, pages: u32) -> Stamp {
-    (0..pages).fold(
-        Stamp {
-            life,
-            owner: 7,
-            ..Stamp::default()
-        },
-        |stamp, page| stamp.updated(life * 100 + u64::from(page), 1),
-    )
+    (0..pages).fold(Stamp::begin(OWNER, life), |stamp, page| {
+        stamp.updated(life * 100 + u64::from(page), 1)
+    })
 }
 
 fn item(stamp: Stamp) -> Item {
@@ -482,7 +478,7 @@ fn a_late_end_belongs_to_the_life_that_its_data_names() {
     book.takes_new(2, at(30));
     book.writes(2, at(31), stamp(2, 1));
     let end = book.ends(at(61), stamp(1, 1));
-    assert_eq!(end.life, Some(1));
+    assert_eq!(end.life, Some(stamp(1, 1).life));
     let ends = book.finish(at(70));
     assert_eq!((ends.ended_once, ends.alive), (1, 1));
 }
@@ -493,7 +489,7 @@ fn an_end_without_data_belongs_to_the_life_that_waits_longest() {
     book.takes_new(2, at(30));
     book.writes(2, at(31), stamp(2, 1));
     let end = book.ends_with(at(61), None, tick());
-    assert_eq!(end.life, Some(1));
+    assert_eq!(end.life, Some(stamp(1, 1).life));
 }
 
 #[test]
@@ -677,10 +673,7 @@ fn a_reader_is_no_second_holder() {
 #[test]
 fn another_contacts_data_in_a_session_is_a_mix_up() {
     let mut book = created();
-    let foreign = Stamp {
-        owner: 8,
-        ..stamp(1, 1)
-    };
+    let foreign = Stamp::begin(OWNER + 1, 1);
     book.takes(2, at(10), foreign);
     assert_eq!(book.broken(Promise::NoMixUp), 1);
 }

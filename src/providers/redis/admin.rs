@@ -5,8 +5,8 @@
 //! are. The surprising fact: there is no command for "the keys of this application"; SCAN walks the
 //! whole database, so samples take one small step at a time.
 
+use super::application::{Application, Owner};
 use super::connection::{Connections, store_error};
-use super::layout::{Application, Owner};
 use crate::providers::StoreSample;
 use crate::session::{RequestContext, StoreError};
 use redis::{Cmd, FromRedisValue, cmd};

@@ -13,45 +13,20 @@
 //! application and id, where the seed writes version 1's plain names; it is not set for a session
 //! that was not found; abandoning deletes it and raises session end; and the claim.
 
-use super::connection::store_error;
-use super::layout;
+use super::listener::{Heard, Listener, Listening, Subscription, milliseconds};
 use super::microsoft::MicrosoftStore;
-use super::settings::{Claim, Notifications};
 use super::sitecore::raise_abandoned;
-use crate::clock::{self, Instant};
+use crate::clock;
 use crate::providers::BackgroundWork;
 use crate::session::{
-    EndNotice, ExpireCallback, GetItem, Item, LockId, Minutes, Noticed, RequestContext, SessionId,
-    SessionStateStore, StoreError,
+    ExpireCallback, GetItem, Item, LockId, Minutes, RequestContext, SessionId, SessionStateStore,
+    StoreError,
 };
 use async_trait::async_trait;
-use futures_util::StreamExt as _;
-use redis::aio::{PubSubSink, PubSubStream};
-use redis::{Client, Msg, Value as Reply, cmd};
+use redis::{Client, cmd};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::sync::watch;
-
-/// Longest time for which a claim on one session end stands.
-const LONGEST_CLAIM: Duration = Duration::from_secs(10);
-/// Wait before a broken subscription is made anew.
-const RESUBSCRIBE_WAIT: Duration = Duration::from_millis(500);
-
-/// How session ends are heard of.
-#[derive(Debug, Clone, Copy)]
-pub struct Listening {
-    /// Which notifications.
-    pub notifications: Notifications,
-    /// Whether the servers agree on one of them.
-    pub claim: Claim,
-    /// Real time by which the shadow expires before the session.
-    pub lead: Duration,
-    /// Limit for making the subscription.
-    pub limit: Duration,
-    /// Database number, which stands in the channels' names.
-    pub database: u32,
-}
 
 /// One instance of the provider.
 pub struct KeyspaceStore {
@@ -62,9 +37,6 @@ pub struct KeyspaceStore {
     subscription: RefCell<Option<Subscription>>,
     stop: RefCell<Option<watch::Sender<bool>>>,
 }
-
-/// A subscription: the sink keeps it alive.
-type Subscription = (PubSubSink, PubSubStream);
 
 impl KeyspaceStore {
     /// An instance on Microsoft's provider, subscribed already, so that no event is missed between
@@ -263,187 +235,4 @@ impl SessionStateStore for KeyspaceStore {
         }
         self.subscription.borrow_mut().take();
     }
-}
-
-/// What an instance knows of the sessions that it hears of.
-struct Heard {
-    store: MicrosoftStore,
-    listening: Listening,
-    work: Rc<RefCell<BackgroundWork>>,
-}
-
-impl Heard {
-    /// Makes a subscription, on a connection of its own.
-    async fn subscribe(&self, client: &Client) -> Result<Subscription, StoreError> {
-        let Listening {
-            notifications,
-            database,
-            limit,
-            ..
-        } = self.listening;
-        let making = async {
-            let (mut sink, stream) = client.get_async_pubsub().await?.split();
-            match notifications {
-                Notifications::Keyspace => {
-                    let keys = layout::shadow_pattern(self.store.application());
-                    sink.psubscribe(format!("__keyspace@{database}__:{keys}"))
-                        .await?;
-                }
-                Notifications::Keyevent => {
-                    sink.subscribe(format!("__keyevent@{database}__:expired"))
-                        .await?;
-                }
-            }
-            Ok((sink, stream))
-        };
-        clock::timeout(limit, making)
-            .await
-            .map_err(|_| StoreError::Timeout { limit })?
-            .map_err(store_error)
-    }
-
-    /// The session whose shadow a notification says has expired.
-    fn expired(&self, message: &Msg) -> Option<SessionId> {
-        let key = match self.listening.notifications {
-            Notifications::Keyspace => {
-                // Not `expire`, which tells that a lifetime was set.
-                if message.get_payload_bytes() != b"expired" {
-                    return None;
-                }
-                message.get_channel_name().split_once(':')?.1
-            }
-            Notifications::Keyevent => std::str::from_utf8(message.get_payload_bytes()).ok()?,
-        };
-        layout::shadow_owner(self.store.application(), key)
-    }
-
-    /// Real life of the shadow of a session with this timeout.
-    fn shadow_life(&self, timeout: Minutes) -> Duration {
-        timeout
-            .lasting(self.store.seat().minute)
-            .saturating_sub(self.listening.lead)
-            .max(Duration::from_millis(1))
-    }
-
-    /// Handles one notification.
-    async fn end(&self, id: SessionId, arrived: Instant, callback: &dyn ExpireCallback) {
-        self.work.borrow_mut().events += 1;
-        if self.listening.claim == Claim::Lock && !self.claim(id).await {
-            return;
-        }
-        let item = self.read(id).await;
-        if item.is_none() {
-            self.work.borrow_mut().without_data += 1;
-        }
-        let lead = self.listening.lead;
-        let noticed = Noticed::Event { arrived, lead };
-        let notice = EndNotice { id, item, noticed };
-        if callback.session_end(notice).await.is_err() {
-            self.work.borrow_mut().failed_ends += 1;
-        }
-    }
-
-    /// Whether this instance is the first to claim the session's end. A claim stands for at most
-    /// half of the shadow's life, so that it never stands in the way of the next end.
-    async fn claim(&self, id: SessionId) -> bool {
-        let life = self.shadow_life(self.store.seat().timeout) / 2;
-        let set = cmd("SET")
-            .arg(self.store.keys(id).end_claim)
-            .arg(self.store.seat().server)
-            .arg("NX")
-            .arg("PX")
-            .arg(milliseconds(life.min(LONGEST_CLAIM)))
-            .take();
-        let request = RequestContext::default();
-        let ours = match self.store.connections().command(&request, &set).await {
-            Ok(reply) => reply != Reply::Nil,
-            // Whether another one has it is unknown: an end twice is better than none.
-            Err(_) => true,
-        };
-        let mut work = self.work.borrow_mut();
-        if ours {
-            work.claimed += 1;
-        } else {
-            work.claimed_by_others += 1;
-        }
-        ours
-    }
-
-    /// The session's data, if it is still there. Does not keep the session alive.
-    async fn read(&self, id: SessionId) -> Option<Item> {
-        let layout = self.store.layout();
-        let command = layout.peek(&self.store.keys(id));
-        let request = RequestContext::default();
-        let data = self
-            .store
-            .connections()
-            .command(&request, &command)
-            .await
-            .ok()?;
-        let decoded = layout.decode(&data, self.store.seat().timeout);
-        if decoded.is_err() {
-            self.work.borrow_mut().undecodable += 1;
-        }
-        decoded.ok().flatten()
-    }
-}
-
-/// Hears notifications until it is told to stop.
-struct Listener {
-    heard: Rc<Heard>,
-    client: Client,
-    callback: Rc<dyn ExpireCallback>,
-    stopped: watch::Receiver<bool>,
-}
-
-impl Listener {
-    async fn run(mut self, subscription: Option<Subscription>) {
-        let mut stopped = self.stopped.clone();
-        tokio::select! {
-            biased;
-            // Told to stop, or the store was dropped.
-            _ = stopped.wait_for(|stop| *stop) => {}
-            () = self.listen(subscription) => {}
-        }
-    }
-
-    async fn listen(&mut self, mut subscription: Option<Subscription>) {
-        loop {
-            if let Some((_sink, stream)) = &mut subscription {
-                while let Some(message) = stream.next().await {
-                    self.hear(&message);
-                }
-            }
-            // The connection broke: what happens until the next one is lost.
-            subscription = self.heard.subscribe(&self.client).await.ok();
-            if subscription.is_none() {
-                clock::sleep(RESUBSCRIBE_WAIT).await;
-            } else {
-                self.heard.work.borrow_mut().resubscriptions += 1;
-            }
-        }
-    }
-
-    /// Starts to handle a notification; the next one does not wait for it.
-    fn hear(&self, message: &Msg) {
-        let arrived = clock::now();
-        let Some(id) = self.heard.expired(message) else {
-            return;
-        };
-        let heard = Rc::clone(&self.heard);
-        let callback = Rc::clone(&self.callback);
-        // Whoever stops waits until the last one of these is gone.
-        let stopped = self.stopped.clone();
-        clock::spawn(async move {
-            heard.end(id, arrived, callback.as_ref()).await;
-            drop(stopped);
-        })
-        .detach();
-    }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis())
-        .unwrap_or(u64::MAX)
-        .max(1)
 }

@@ -7,17 +7,15 @@
 use super::script::{self, Scripts};
 use super::settings::MicrosoftVersion;
 use crate::session::item::{self, DecodeError};
-use crate::session::{Item, Minutes, SessionId, StoreKind, Value};
+use crate::session::{Item, Minutes, SessionId, Value};
 use redis::Value as Reply;
 
 /// Name of the value that marks a session as uninitialised.
 const ACTIONS: &str = "SessionStateActions";
 /// Suffix of the shadow key of `redis_keyspace`; seed 002's, with the braces of layout 2 and later.
-const SHADOW: &str = "_Timeout";
+pub const SHADOW: &str = "_Timeout";
 /// Suffix of the claim on a session end of `redis_keyspace`; ours.
 const END_CLAIM: &str = "_EndClaim";
-/// Suffix of the index of deadlines of `redis_sitecore`; ours.
-const INDEX: &str = "_Expirations";
 
 /// Lock, data and timeout of layout 5.
 const V5: [&str; 3] = [
@@ -71,108 +69,6 @@ pub struct Keys {
     pub shadow: String,
     /// The claim on the session's end, for `redis_keyspace`.
     pub end_claim: String,
-}
-
-/// Tells the keys of one application, cluster and run from all others in a database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Application {
-    name: String,
-    run: String,
-}
-
-impl Application {
-    /// An application by its configured name, and the cluster or run that tells it apart.
-    ///
-    /// # Errors
-    /// A name that would make keys ambiguous.
-    pub fn new(name: &str, run: &str) -> Result<Self, String> {
-        let plain = |c: char| !c.is_control() && c != '{' && c != '}';
-        if name.is_empty() {
-            return Err("`applicationName` is empty".to_owned());
-        }
-        if !(name.chars().all(plain) && run.chars().all(plain)) {
-            return Err(format!(
-                "`applicationName: {name}` must not hold braces or control characters"
-            ));
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            run: run.to_owned(),
-        })
-    }
-
-    /// The name under which the sessions of one kind are kept.
-    #[must_use]
-    pub fn of(&self, kind: StoreKind) -> String {
-        let Self { name, run } = self;
-        let separator = if run.is_empty() { "" } else { "_" };
-        format!("{name}_{kind}{separator}{run}")
-    }
-
-    /// A pattern for SCAN that every key of ours matches; others may match it too.
-    #[must_use]
-    pub fn pattern(&self) -> String {
-        format!("{{{}_*", escape(&self.name))
-    }
-
-    /// The session that a key belongs to, if it is one of ours; `None` for the index.
-    #[must_use]
-    pub fn owner(&self, key: &str) -> Option<Owner> {
-        StoreKind::ALL.into_iter().find_map(|kind| {
-            let rest = key.strip_prefix('{')?.strip_prefix(&self.of(kind))?;
-            if rest == format!("}}{INDEX}") {
-                return Some(Owner::Index);
-            }
-            let (id, suffix) = rest.strip_prefix('_')?.split_once('}')?;
-            let id = SessionId::parse(id).filter(|id| id.kind() == kind)?;
-            SUFFIXES.contains(&suffix).then_some(Owner::Session(id))
-        })
-    }
-}
-
-/// What one of our keys belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    /// A session.
-    Session(SessionId),
-    /// No session: the index of deadlines.
-    Index,
-}
-
-/// The pattern of the keyspace channels of shadow keys.
-#[must_use]
-pub fn shadow_pattern(application: &str) -> String {
-    format!("{{{}_*}}{SHADOW}", escape(application))
-}
-
-/// The session whose shadow a key is.
-#[must_use]
-pub fn shadow_owner(application: &str, key: &str) -> Option<SessionId> {
-    let id = key
-        .strip_prefix('{')?
-        .strip_prefix(application)?
-        .strip_prefix('_')?
-        .strip_suffix(SHADOW)?
-        .strip_suffix('}')?;
-    SessionId::parse(id)
-}
-
-/// The key of the index of deadlines.
-#[must_use]
-pub fn index(application: &str) -> String {
-    format!("{{{application}}}{INDEX}")
-}
-
-/// Text that a Redis pattern takes literally.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if "*?[]\\^".contains(c) {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
 }
 
 impl Layout {
@@ -274,7 +170,7 @@ impl Layout {
                     .iter()
                     .map(|[name, value]| {
                         let name = std::str::from_utf8(bytes(name)?);
-                        let name = item::known(name.map_err(|_| DecodeError::NotUtf8)?);
+                        let name = item::Name::from(name.map_err(|_| DecodeError::NotUtf8)?);
                         Ok((name, Value::read(bytes(value)?)?))
                     })
                     .collect::<Result<_, _>>()?;
@@ -365,62 +261,6 @@ mod tests {
         assert_eq!(keys.lock, format!("{{/_{id}}}_Write_Lock"));
         assert_eq!(keys.data, format!("{{/_{id}}}_Data"));
         assert_eq!(keys.timeout, format!("{{/_{id}}}_Internal"));
-    }
-
-    #[test]
-    fn every_key_of_a_session_is_known_as_ours() {
-        let application = Application::new("site*", "cluster1").unwrap();
-        for (kind, id) in [
-            (StoreKind::Private, SessionId::private(ID)),
-            (StoreKind::Shared, SessionId::shared(ID)),
-        ] {
-            let name = application.of(kind);
-            for layout in [Layout::V5, Layout::V2To4] {
-                let keys = layout.keys(&name, id);
-                for key in [
-                    &keys.lock,
-                    &keys.data,
-                    &keys.timeout,
-                    &keys.shadow,
-                    &keys.end_claim,
-                ] {
-                    assert_eq!(application.owner(key), Some(Owner::Session(id)), "{key}");
-                }
-            }
-            assert_eq!(application.owner(&index(&name)), Some(Owner::Index));
-        }
-    }
-
-    #[test]
-    fn a_key_of_another_run_or_application_is_not_ours() {
-        let ours = Application::new("site", "").unwrap();
-        let theirs = Application::new("site", "other").unwrap();
-        let keys = Layout::V5.keys(&theirs.of(StoreKind::Private), SessionId::private(ID));
-        assert_eq!(ours.owner(&keys.data), None);
-        assert_eq!(ours.owner("{site_private_cart}_Data"), None);
-        assert_eq!(ours.owner("site_private"), None);
-    }
-
-    #[test]
-    fn a_pattern_takes_the_name_literally() {
-        assert_eq!(
-            Application::new("a*[b]", "").unwrap().pattern(),
-            "{a\\*\\[b\\]_*"
-        );
-        assert_eq!(shadow_pattern("a?"), "{a\\?_*}_Timeout");
-    }
-
-    #[test]
-    fn a_name_with_braces_is_refused() {
-        assert!(Application::new("a}b", "").is_err());
-    }
-
-    #[test]
-    fn a_shadow_key_tells_its_session() {
-        let id = SessionId::shared(ID);
-        let keys = Layout::V5.keys("site", id);
-        assert_eq!(shadow_owner("site", &keys.shadow), Some(id));
-        assert_eq!(shadow_owner("site", &keys.timeout), None);
     }
 
     #[test]

@@ -9,11 +9,12 @@
 //! Not modelled: the guards of layouts 2 to 4 that skip calls after an earlier error of the same
 //! request (`LastException`).
 
+use super::application;
 use super::connection::Connections;
 use super::layout::{self, Keys, Layout};
 use super::script::Script;
+use super::times;
 use crate::clock;
-use crate::clock::Utc;
 use crate::providers::Seat;
 use crate::session::{
     Actions, ExpireCallback, Found, GetItem, Item, LockId, Minutes, RequestContext, SessionId,
@@ -23,7 +24,6 @@ use async_trait::async_trait;
 use redis::Value as Reply;
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// One instance of Microsoft's provider.
 pub struct MicrosoftStore {
@@ -83,25 +83,16 @@ impl MicrosoftStore {
         self.layout.keys(&self.application, id)
     }
 
-    /// A timeout as it stands on the wire: whole seconds, at least one.
-    #[must_use]
-    pub fn seconds(&self, timeout: Minutes) -> u64 {
-        whole_seconds(timeout.lasting(self.seat.minute))
+    /// A timeout as it stands on the wire.
+    fn seconds(&self, timeout: Minutes) -> u64 {
+        times::seconds(timeout, self.seat.minute)
     }
 
-    /// A timeout from the wire. The genuine provider divides by 60 and drops the rest; ours divides
-    /// by the scaled minute, and knows the configured timeout again although its seconds were
-    /// rounded up.
+    /// A timeout from the wire; the configured one where none is stored.
     fn minutes(&self, reply: &Reply) -> Minutes {
-        let stored: i64 = text(reply).parse().unwrap_or(-1);
-        let configured = self.seat.timeout;
-        match u64::try_from(stored) {
-            Ok(seconds) if seconds != self.seconds(configured) => {
-                let minute = self.seat.minute.as_nanos().max(1);
-                let minutes = Duration::from_secs(seconds).as_nanos() / minute;
-                Minutes(u32::try_from(minutes).unwrap_or(u32::MAX))
-            }
-            _ => configured,
+        match text(reply).parse() {
+            Ok(seconds) => times::minutes(seconds, self.seat.timeout, self.seat.minute),
+            Err(_) => self.seat.timeout,
         }
     }
 
@@ -120,7 +111,7 @@ impl MicrosoftStore {
                 .await;
         };
         // Sitecore's scripts keep the index of deadlines: one more key, and the index's member.
-        let index = layout::index(&self.application);
+        let index = application::index(&self.application);
         let member = id.to_string();
         let keys = [keys, &[index.as_str()]].concat();
         let arguments = [arguments, &[member.as_bytes()]].concat();
@@ -206,7 +197,7 @@ impl MicrosoftStore {
     ) -> Result<GetItem, StoreError> {
         let keys = self.keys(id);
         let ticks = clock::utc().ticks().to_string();
-        let lifetime = whole_seconds(self.seat.execution_timeout).to_string();
+        let lifetime = times::whole_seconds(self.seat.execution_timeout).to_string();
         let reply = self
             .eval(
                 request,
@@ -422,26 +413,9 @@ fn found(item: Item, lock: Option<LockId>) -> GetItem {
 
 fn locked(holder: &str) -> GetItem {
     GetItem::Locked {
-        age: lock_age(holder, clock::utc()),
+        age: times::lock_age(holder, clock::utc()),
         lock: LockId::Text(holder.into()),
     }
-}
-
-/// Age of a lock: now less the ticks in it, whatever clock wrote them; what is no tick count was
-/// taken in year 1 and is stolen at once (facts §1.4).
-fn lock_age(holder: &str, now: Utc) -> Duration {
-    match holder.parse().ok().and_then(Utc::from_ticks) {
-        Some(taken) => now.since_epoch().saturating_sub(taken.since_epoch()),
-        None => {
-            const TICKS_PER_SECOND: u64 = 10_000_000;
-            Duration::from_secs(now.ticks() / TICKS_PER_SECOND)
-        }
-    }
-}
-
-fn whole_seconds(duration: Duration) -> u64 {
-    let part = u64::from(duration.subsec_nanos() > 0);
-    (duration.as_secs() + part).max(1)
 }
 
 fn text(reply: &Reply) -> String {
@@ -466,40 +440,4 @@ pub fn elements<const N: usize>(reply: Reply) -> Result<[Reply; N], StoreError> 
 /// Counts one.
 pub fn add_one(counter: &Cell<u32>) {
     counter.set(counter.get() + 1);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Utc = Utc::from_nanos(1_704_067_200_000_000_000);
-
-    #[test]
-    fn a_lock_is_as_old_as_its_ticks() {
-        let taken = Utc::from_nanos(1_704_067_193_000_000_000)
-            .ticks()
-            .to_string();
-        assert_eq!(lock_age(&taken, NOW), Duration::from_secs(7));
-    }
-
-    #[test]
-    fn a_lock_from_a_clock_that_runs_ahead_is_new() {
-        let taken = Utc::from_nanos(1_704_067_300_000_000_000)
-            .ticks()
-            .to_string();
-        assert_eq!(lock_age(&taken, NOW), Duration::ZERO);
-    }
-
-    #[test]
-    fn a_lock_that_is_no_tick_count_is_two_thousand_years_old() {
-        let year = Duration::from_secs(31_556_952);
-        assert!(lock_age("nonsense", NOW) > 2000 * year);
-    }
-
-    #[test]
-    fn seconds_on_the_wire_are_rounded_up_and_never_zero() {
-        assert_eq!(whole_seconds(Duration::from_millis(2001)), 3);
-        assert_eq!(whole_seconds(Duration::from_secs(1200)), 1200);
-        assert_eq!(whole_seconds(Duration::ZERO), 1);
-    }
 }

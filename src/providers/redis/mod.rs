@@ -1,11 +1,12 @@
 //! The Redis providers: Microsoft's, and two ways of adding session end to it.
 //!
 //! ```text
-//! microsoft ── the flow of Microsoft's provider          ─┐
-//! keyspace  ── microsoft + shadow key + notifications     ├─ layout ── keys, items, scripts/
-//! sitecore  ── microsoft + index of deadlines + poller   ─┘     │
-//! connection ── commands, retries, limits, counting  ◄──────────┘
-//! admin      ── INFO, samples, clean-up, on a connection of its own
+//! microsoft  the flow of Microsoft's provider; layout and scripts/ say how sessions lie in Redis
+//! keyspace   microsoft + a shadow key; listener hears that it expired
+//! sitecore   microsoft + an index of deadlines; poller looks what expired
+//! ─────────  all of them on
+//! connection commands, scripts, retries, limits, counting
+//! server     managed or named; admin asks it for what is no session
 //! ```
 //!
 //! In: settings and an application name. Out: a [`Provider`] that opens one instance per CD server
@@ -14,41 +15,38 @@
 //! instance has its own, which is what separate web servers would have.
 
 pub mod admin;
+pub mod application;
 pub mod connection;
 pub mod connection_string;
 pub mod keyspace;
 pub mod layout;
+pub mod listener;
 pub mod microsoft;
 pub mod poller;
 pub mod script;
+mod server;
 pub mod settings;
 pub mod sitecore;
+pub mod times;
 
 use self::admin::Admin;
-use self::connection::{Connections, Limits};
-use self::connection_string::ConnectionString;
-use self::keyspace::{KeyspaceStore, Listening};
-use self::layout::{Application, Layout};
+use self::application::Application;
+use self::keyspace::KeyspaceStore;
+use self::layout::Layout;
+use self::listener::Listening;
 use self::microsoft::MicrosoftStore;
 use self::poller::Polling;
-use self::settings::{
-    ConfigValue, ManagedRedis, Notifications, RedisKeyspace, RedisSettings, RedisSitecore,
-};
+use self::server::Server;
+use self::settings::{Notifications, RedisKeyspace, RedisSettings, RedisSitecore};
 use self::sitecore::SitecoreStore;
 use super::{
     BackgroundWork, ConnectError, Provider, ProviderSettings, Seat, ServerInfo, StoreSample,
 };
-use crate::servers::{RedisServer, StartError};
 use crate::session::{SessionStateStore, StoreError};
 use async_trait::async_trait;
-use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionAddr, IntoConnectionInfo as _, ProtocolVersion};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// StackExchange.Redis 2's own limits (facts §1.7).
-const DEFAULT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Brings a Redis provider in.
 ///
@@ -242,121 +240,5 @@ impl Provider for RedisProvider {
             self.admin.set_notifications(flags).await?;
         }
         self.admin.clean_up().await
-    }
-}
-
-/// The server behind a provider.
-struct Server {
-    /// The process, if it is ours.
-    process: RefCell<Option<RedisServer>>,
-    client: Client,
-    limits: Limits,
-    address: String,
-    database: u32,
-    warnings: Vec<String>,
-}
-
-impl Server {
-    /// Starts a server that sends these notifications, or finds the one that is named.
-    async fn bring_in(
-        settings: &RedisSettings,
-        notifications: Option<&str>,
-    ) -> Result<Self, ConnectError> {
-        match &settings.server {
-            settings::RedisServer::Managed(managed) => {
-                let mut managed = managed.clone();
-                if let Some(flags) = notifications {
-                    managed
-                        .config
-                        .entry("notify-keyspace-events".to_owned())
-                        .or_insert_with(|| ConfigValue::Text(flags.to_owned()));
-                }
-                Self::start(settings, &managed).await
-            }
-            settings::RedisServer::ConnectionString(text) => Self::reach(settings, text),
-        }
-    }
-
-    async fn start(settings: &RedisSettings, managed: &ManagedRedis) -> Result<Self, ConnectError> {
-        let process = RedisServer::start(&managed.config).await?;
-        let text = format!("127.0.0.1:{}", process.port());
-        let server = Self::reach(settings, &text)?;
-        admin::fill(&server.client, managed.other_volatile_keys).await?;
-        server.process.replace(Some(process));
-        Ok(server)
-    }
-
-    /// A client of a server that runs; nothing is sent yet.
-    fn reach(settings: &RedisSettings, text: &str) -> Result<Self, ConnectError> {
-        let found: ConnectionString =
-            text.parse()
-                .map_err(|error: connection_string::ConnectionStringError| {
-                    ConnectError::Settings(error.to_string())
-                })?;
-        if found.ssl {
-            return Err(ConnectError::Settings(
-                "TLS is not supported yet".to_owned(),
-            ));
-        }
-        let configured = |milliseconds: u32, found: Option<Duration>| match milliseconds {
-            0 => found.unwrap_or(DEFAULT_LIMIT),
-            milliseconds => Duration::from_millis(milliseconds.into()),
-        };
-        let limits = Limits {
-            connect: configured(
-                settings.connectionTimeoutInMilliseconds,
-                found.connect_timeout,
-            ),
-            operation: configured(settings.operationTimeoutInMilliseconds, found.sync_timeout),
-            retry: Duration::from_millis(settings.retryTimeoutInMilliseconds.into()),
-        };
-        let database = found.default_database.unwrap_or(settings.databaseId);
-        Ok(Self {
-            process: RefCell::new(None),
-            client: client(&found, database)?,
-            limits,
-            address: format!("{}:{}", found.host, found.port),
-            database,
-            warnings: found.warnings,
-        })
-    }
-
-    fn connections(&self, count: u32) -> Connections {
-        Connections::new(&self.client, self.limits, count)
-    }
-}
-
-fn client(found: &ConnectionString, database: u32) -> Result<Client, ConnectError> {
-    let refused = |error: redis::RedisError| ConnectError::Settings(error.to_string());
-    let info = ConnectionAddr::Tcp(found.host.clone(), found.port)
-        .into_connection_info()
-        .map_err(refused)?;
-    let mut redis = info
-        .redis_settings()
-        .clone()
-        .set_protocol(ProtocolVersion::RESP2)
-        .set_skip_set_lib_name()
-        .set_db(database.into());
-    if let Some(user) = &found.user {
-        redis = redis.set_username(user);
-    }
-    if let Some(password) = &found.password {
-        redis = redis.set_password(password.reveal());
-    }
-    // Without it, Nagle's algorithm holds small commands back.
-    let tcp = TcpSettings::default().set_nodelay(true);
-    Client::open(info.set_redis_settings(redis).set_tcp_settings(tcp)).map_err(refused)
-}
-
-impl From<StartError> for ConnectError {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::NotInstalled { program, remedy } => Self::NotInstalled {
-                what: program,
-                remedy,
-            },
-            StartError::Setting { .. } => Self::Settings(error.to_string()),
-            StartError::Failed(why) => Self::NotStarted(why),
-        }
     }
 }

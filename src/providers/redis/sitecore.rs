@@ -10,7 +10,7 @@
 //! the poller; and the index and the sessions lie in different slots, so that a Redis cluster
 //! cannot run these scripts.
 
-use super::layout;
+use super::application;
 use super::microsoft::MicrosoftStore;
 use super::poller::{Claimed, ExpiredSessions, Poller, Polling};
 use super::script;
@@ -191,7 +191,7 @@ impl Expired {
     async fn give_back(&self, id: &[u8], cookie: &str, deadline: &[u8]) -> Result<(), StoreError> {
         let id_text = String::from_utf8_lossy(id);
         let lock = format!("{{{}_{id_text}}}_WriteLock", self.store.application());
-        let index = layout::index(self.store.application());
+        let index = application::index(self.store.application());
         let request = RequestContext::default();
         self.store
             .connections()
@@ -218,7 +218,7 @@ impl ExpiredSessions for Expired {
             .eval(
                 &request,
                 &script::CLAIM_EXPIRED,
-                &[&layout::index(self.store.application())],
+                &[&application::index(self.store.application())],
                 &[
                     self.store.application().as_bytes(),
                     cookie.as_bytes(),
