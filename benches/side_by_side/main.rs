@@ -5,6 +5,7 @@
 
 mod in_process;
 mod pacing;
+mod redis;
 
 fn main() {
     // `cargo bench` passes flags that are meant for criterion.
@@ -18,5 +19,8 @@ fn main() {
     }
     if wanted("pacing") {
         pacing::measure();
+    }
+    if wanted("redis") {
+        redis::measure();
     }
 }

@@ -11,7 +11,9 @@ pub mod report;
 pub mod run;
 pub mod schema;
 
+use crate::result;
 use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Measures session-state stores of ASP.NET and Sitecore sites: lock contention, latency, and how
@@ -72,4 +74,14 @@ pub fn exit_code(outcome: anyhow::Result<Outcome>) -> ExitCode {
             ExitCode::from(3)
         }
     }
+}
+
+/// Writes a report and tells its files.
+///
+/// # Errors
+/// A file cannot be written. The error says everything itself: its causes are part of its text, so
+/// it is handed on without them.
+fn write_report(result: &result::Result, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    crate::report::write_all(result, directory)
+        .map_err(|error| anyhow::anyhow!("the report is not complete: {error}"))
 }

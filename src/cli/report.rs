@@ -2,7 +2,6 @@
 
 use super::Outcome;
 use crate::report;
-use anyhow::Context as _;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -24,7 +23,7 @@ pub fn report(arguments: &ReportArguments) -> anyhow::Result<Outcome> {
     let mut result = match report::read(&arguments.result) {
         Ok(result) => result,
         Err(error) => {
-            eprintln!("error: {}: {error}", arguments.result.display());
+            eprintln!("error: {error}");
             return Ok(Outcome::Configuration);
         }
     };
@@ -37,8 +36,7 @@ pub fn report(arguments: &ReportArguments) -> anyhow::Result<Outcome> {
         .map(PathBuf::from)
         .unwrap_or_default();
     let output = arguments.output.clone().unwrap_or(beside);
-    let written = report::write_all(&result, &output)
-        .with_context(|| format!("the report cannot be written to {}", output.display()))?;
+    let written = super::write_report(&result, &output)?;
     for path in written {
         println!("{}", path.display());
     }

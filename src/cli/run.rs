@@ -5,7 +5,6 @@ use crate::engine::{self, Clock, Interrupt, Progress};
 use crate::report;
 use crate::result;
 use crate::scenario::{self, Loaded};
-use anyhow::Context as _;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -64,6 +63,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<Outcome> {
         .output
         .clone()
         .unwrap_or_else(|| Path::new("reports").join(format!("{}{suffix}", scenario.name)));
+    // Before the run, not after it, when minutes of measuring would be lost.
+    if let Err(error) = std::fs::create_dir_all(&output) {
+        eprintln!("error: cannot write {}: {error}", output.display());
+        return Ok(Outcome::Configuration);
+    }
     let interrupt = Interrupt::default();
     listen_for_signals(&interrupt)?;
     let show: Rc<dyn Progress> = match arguments.quiet {
@@ -78,8 +82,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<Outcome> {
     for run in &mut result.runs {
         run.verdict = report::verdict(run, &result.scenario);
     }
-    report::write_all(&result, &output)
-        .with_context(|| format!("the report cannot be written to {}", output.display()))?;
+    super::write_report(&result, &output)?;
     println!("{}", report::console(&result));
     println!("Report: {}", output.join("report.html").display());
     Ok(judge(&result))

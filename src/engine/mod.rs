@@ -1,9 +1,9 @@
 //! The engine: takes a scenario, returns a result.
 //!
 //! In: a checked [`Scenario`]. Out: one [`result::Run`] for each provider that is compared, played
-//! one after the other on the same visits. The way of one request: [`run`] brings the stores in and
-//! starts the traffic, [`visitor`] plays a device's visits, [`request`] takes one page request
-//! through balancer, CD server, private and shared session; [`session_end`] takes a session from
+//! one after the other on the same visits. The way of one request: `run` brings the stores in and
+//! starts the traffic, `visitor` plays a device's visits, `request` takes one page request
+//! through balancer, CD server, private and shared session; `session_end` takes a session from
 //! the provider's callback to the commit.
 //!
 //! The surprising fact: the engine has one thread. More load means more processes, whose results

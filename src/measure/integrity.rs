@@ -18,7 +18,7 @@ pub enum Promise {
     EndsOnce,
     /// 5: session end is not early.
     NotEarly,
-    /// 6: session end is not later than [`LATE`].
+    /// 6: session end is not later than 60 s.
     NotLate,
     /// 7: a session end survives the death of a CD server.
     SurvivesCrash,

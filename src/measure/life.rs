@@ -26,7 +26,7 @@ pub struct Life {
     /// Contents that the store may hold instead: writes that timed out, and writes with a lost lock.
     #[allow(
         clippy::box_collection,
-        reason = "hardly any life has one, and every life pays for its place"
+        reason = "a vector is three words in every life, and hardly any life needs one"
     )]
     pub possible: Option<Box<Vec<Possible>>>,
     /// Session ends raised so far.

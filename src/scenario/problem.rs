@@ -128,10 +128,13 @@ impl Problems {
         (errors, self.problems.len() - errors)
     }
 
-    /// Draws all problems, each with its lines of the file, and counts them. Colours are those of a
-    /// terminal.
+    /// Draws all problems, each with its lines of the file, and counts them; nothing where there are
+    /// none. Colours are those of a terminal.
     #[must_use]
     pub fn render(&self, colours: bool) -> String {
+        if self.is_empty() {
+            return String::new();
+        }
         let mut theme = if colours {
             GraphicalTheme::unicode()
         } else {

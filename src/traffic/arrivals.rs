@@ -165,7 +165,7 @@ impl Iterator for Arrivals {
             ArrivalLaw::Poisson { rates, highest } => loop {
                 let unit: f64 = Exp1.sample(&mut self.random);
                 self.now += unit / *highest;
-                // A rate of nothing is infinitely far away, or not a number.
+                // Where nobody ever comes, the rate is 0 and the instant may be no number.
                 if self.now.is_nan() || self.now >= self.end {
                     return None;
                 }

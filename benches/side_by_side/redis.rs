@@ -1,0 +1,330 @@
+//! Redis: script calls through the whole harness, against `redis-benchmark` and against a bare
+//! loop over redis-rs, on the same server with the same scripts, payload and connections.
+
+use redis::aio::{ConnectionLike as _, MultiplexedConnection};
+use sessionbench::clock::{self, Instant};
+use sessionbench::measure::{EndDesign, ProcessUse, Recorder, Setup};
+use sessionbench::providers::redis::settings::{RedisMicrosoft, RedisSettings};
+use sessionbench::providers::{self, Provider, ProviderSettings, Seat};
+use sessionbench::session::item::TextPool;
+use sessionbench::session::module::{
+    Access, Constants, Ending, Request, Session, SessionStateModule,
+};
+use sessionbench::session::observer::{Observer, RequestNumber, ServerIndex};
+use sessionbench::session::settings::ModuleSettings;
+use sessionbench::session::stamp::set_payload;
+use sessionbench::session::{Minutes, RequestContext, SessionId, Stamp, StoreKind};
+use sessionbench::traffic::shared_id;
+use std::cell::Cell;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Connections, and requests in progress.
+const CONNECTIONS: u32 = 50;
+/// Bytes of session data.
+const PAYLOAD: usize = 1024;
+/// How long each measurement takes.
+const LASTS: Duration = Duration::from_secs(3);
+/// Rounds in which all are measured one after the other.
+const ROUNDS: usize = 3;
+/// Calls of one `redis-benchmark`.
+const CALLS: u32 = 100_000;
+
+const TAKE_LOCK: &str = include_str!("../../src/providers/redis/scripts/v5/take_lock.lua");
+const UPDATE: &str = include_str!("../../src/providers/redis/scripts/v5/update.lua");
+const RELEASE: &str = include_str!("../../src/providers/redis/scripts/v5/release.lua");
+
+/// Calls per second, and the CPU time of this process per call.
+#[derive(Clone, Copy)]
+struct Speed {
+    per_second: f64,
+    cpu_per_call: f64,
+}
+
+/// Measures and prints.
+pub fn measure() {
+    println!("Redis, {CONNECTIONS} connections, {PAYLOAD} B of session data, dirty page requests");
+    match clock::run_real(compare()) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => println!("  {error}"),
+        Err(error) => println!("  the clock cannot run here: {error}"),
+    }
+}
+
+async fn compare() -> Result<(), String> {
+    let redis = RedisSettings {
+        connections_per_server: CONNECTIONS,
+        ..RedisSettings::default()
+    };
+    let settings = RedisMicrosoft {
+        redis,
+        ..RedisMicrosoft::default()
+    };
+    let settings = ProviderSettings::RedisMicrosoft(settings);
+    let provider = providers::connect(&settings, "bench")
+        .await
+        .map_err(|e| e.to_string())?;
+    let address = provider
+        .server()
+        .map(|server| server.address.clone())
+        .unwrap_or_default();
+    let mut ratios = Vec::new();
+    let mut above = Vec::new();
+    for round in 1..=ROUNDS {
+        let harness = page_requests(&provider).await?;
+        let bare = bare_loop(&address)
+            .await
+            .map_err(|error| error.to_string())?;
+        let benchmark = redis_benchmark(&address)?;
+        ratios.push(harness.per_second / benchmark);
+        above.push((harness.cpu_per_call - bare.cpu_per_call) * 1e6);
+        println!(
+            "  round {round}: harness {:.0} calls/s, redis-benchmark {benchmark:.0}, bare redis-rs \
+             {:.0}; CPU per call {:.2} µs against {:.2} µs",
+            harness.per_second,
+            bare.per_second,
+            harness.cpu_per_call * 1e6,
+            bare.cpu_per_call * 1e6,
+        );
+    }
+    println!(
+        "  harness / redis-benchmark {:6.2}      limit 0.9 (median)",
+        median(&mut ratios)
+    );
+    println!(
+        "  CPU above the bare loop   {:6.2} µs   limit 1 µs (median)",
+        median(&mut above)
+    );
+    provider.close().await.map_err(|error| error.to_string())
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Dirty page requests through module, provider and recorder, as in a run.
+async fn page_requests(provider: &Rc<dyn Provider>) -> Result<Speed, String> {
+    let minute = Duration::from_secs(60);
+    let seat = Seat {
+        server: 0,
+        kind: StoreKind::Private,
+        timeout: Minutes(20),
+        minute,
+        execution_timeout: Duration::from_secs(110),
+    };
+    let store = provider
+        .open(&seat)
+        .await
+        .map_err(|error| error.to_string())?;
+    let recorder = Rc::new(Recorder::new(Setup {
+        servers: vec![("bench".to_owned(), 0)],
+        started: clock::now(),
+        measured_from: clock::now(),
+        measured_until: clock::now() + LASTS * 10,
+        minute,
+        ends: [EndDesign { detection: None }; 2],
+        shared_id,
+        seed: 1,
+    }));
+    let observer: Rc<dyn Observer> = Rc::clone(&recorder) as Rc<dyn Observer>;
+    let constants = Constants::of(&ModuleSettings::default(), StoreKind::Private);
+    let module = Rc::new(SessionStateModule::new(
+        store,
+        observer,
+        ServerIndex(0),
+        constants,
+    ));
+    let text = Rc::new(TextPool::new(1, 0.5));
+    let calls = Rc::new(Cell::new(0u64));
+    let numbers = Rc::new(Cell::new(0u64));
+    let until = clock::now() + LASTS;
+    let tasks = (0..CONNECTIONS).map(|visitor| {
+        let id = SessionId::private(u128::from(visitor) + 1);
+        let (module, text) = (Rc::clone(&module), Rc::clone(&text));
+        let (calls, numbers) = (Rc::clone(&calls), Rc::clone(&numbers));
+        async move {
+            let mut stored = false;
+            while clock::now() < until {
+                numbers.set(numbers.get() + 1);
+                let number = numbers.get();
+                let context = RequestContext::default();
+                let request = Request {
+                    number: RequestNumber(number),
+                    context,
+                };
+                let mut session = match stored {
+                    true => {
+                        let access = Access::Exclusive;
+                        let acquired = module.acquire(&request, id, access, Minutes(20)).await;
+                        acquired.map_err(|error| error.to_string())?
+                    }
+                    false => Session::without_cookie(id, Minutes(20)),
+                };
+                let stamp = Stamp::read(&session.item).unwrap_or(Stamp::begin(1, number));
+                stamp.updated(number, 1).write(&mut session.item);
+                set_payload(&mut session.item, &text, PAYLOAD as u32);
+                let released = module.release(&request, session, Ending::Success).await;
+                stored = released.map_err(|error| error.to_string())?;
+                let ended = module.end_request(&request, id).await;
+                ended.map_err(|error| error.to_string())?;
+                calls.set(calls.get() + u64::from(request.context.round_trips.get()));
+            }
+            Ok::<(), String>(())
+        }
+    });
+    let speed = timed(tasks.collect(), &calls).await;
+    for outcome in speed.1 {
+        outcome?;
+    }
+    Ok(speed.0)
+}
+
+/// The same three scripts in a loop over redis-rs and nothing else.
+async fn bare_loop(address: &str) -> redis::RedisResult<Speed> {
+    let client = redis::Client::open(format!("redis://{address}"))?;
+    let calls = Rc::new(Cell::new(0u64));
+    let until = clock::now() + LASTS;
+    let mut tasks = Vec::new();
+    for visitor in 0..CONNECTIONS {
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        let commands = commands(&mut connection, visitor).await?;
+        let calls = Rc::clone(&calls);
+        tasks.push(async move {
+            while clock::now() < until {
+                for command in &commands {
+                    connection.req_packed_command(command).await?;
+                    calls.set(calls.get() + 1);
+                }
+            }
+            Ok::<(), redis::RedisError>(())
+        });
+    }
+    let (speed, outcomes) = timed(tasks, &calls).await;
+    outcomes.into_iter().collect::<Result<(), _>>()?;
+    Ok(speed)
+}
+
+/// The three calls of a dirty page request, ready to be sent.
+async fn commands(
+    connection: &mut MultiplexedConnection,
+    visitor: u32,
+) -> redis::RedisResult<[redis::Cmd; 3]> {
+    let mut ready = Vec::new();
+    for (script, arguments) in [
+        (TAKE_LOCK, taking()),
+        (UPDATE, updating()),
+        (RELEASE, releasing()),
+    ] {
+        let hash: String = redis::cmd("SCRIPT")
+            .arg("LOAD")
+            .arg(script)
+            .query_async(connection)
+            .await?;
+        let mut command = redis::cmd("EVALSHA");
+        command
+            .arg(hash)
+            .arg(3)
+            .arg(&keys(&format!("bare{visitor}"))[..])
+            .arg(&arguments[..]);
+        ready.push(command);
+    }
+    let [take, update, release] = ready.try_into().unwrap_or_else(|_| unreachable!());
+    Ok([take, update, release])
+}
+
+fn keys(session: &str) -> [String; 3] {
+    ["WriteLock", "SessionStateItemCollection", "SessionTimeout"]
+        .map(|name| format!("{{bench_{session}}}_{name}"))
+}
+
+fn taking() -> Vec<String> {
+    ["638000000000000000", "110"].map(str::to_owned).into()
+}
+
+fn updating() -> Vec<String> {
+    let data = "x".repeat(PAYLOAD);
+    [
+        "638000000000000000",
+        "1200",
+        "0",
+        "9",
+        "8",
+        "1",
+        "9",
+        "10",
+        "SessionState",
+        &data,
+    ]
+    .map(str::to_owned)
+    .into()
+}
+
+fn releasing() -> Vec<String> {
+    ["638000000000000000", "1200"].map(str::to_owned).into()
+}
+
+/// Runs tasks to their end.
+async fn timed<T: 'static, F: Future<Output = T> + 'static>(
+    tasks: Vec<F>,
+    calls: &Cell<u64>,
+) -> (Speed, Vec<T>) {
+    let (cpu, started): (Duration, Instant) = (ProcessUse::now().cpu, clock::now());
+    let tasks: Vec<_> = tasks.into_iter().map(clock::spawn).collect();
+    let mut outcomes = Vec::new();
+    for task in tasks {
+        outcomes.push(task.await);
+    }
+    let cpu = ProcessUse::now().cpu - cpu;
+    let calls = calls.get() as f64;
+    let speed = Speed {
+        per_second: calls / clock::now().since(started).as_secs_f64(),
+        cpu_per_call: cpu.as_secs_f64() / calls,
+    };
+    (speed, outcomes)
+}
+
+/// What `redis-benchmark` reaches with the three scripts in equal parts.
+fn redis_benchmark(address: &str) -> Result<f64, String> {
+    let (host, port) = address.rsplit_once(':').ok_or("the server has no port")?;
+    let mut seconds_per_call = 0.0;
+    for (script, arguments) in [
+        (TAKE_LOCK, taking()),
+        (UPDATE, updating()),
+        (RELEASE, releasing()),
+    ] {
+        let run = |program: &str, arguments: &[String]| {
+            let mut command = Command::new(program);
+            let output = command
+                .args(["-h", host, "-p", port])
+                .args(arguments)
+                .output();
+            let output = output.map_err(|error| format!("{program}: {error}"))?;
+            Ok::<_, String>(String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        let load = ["SCRIPT", "LOAD", script].map(str::to_owned);
+        let hash = run("redis-cli", &load)?.trim().to_owned();
+        let mut call = vec![
+            "-c".to_owned(),
+            CONNECTIONS.to_string(),
+            "-n".to_owned(),
+            CALLS.to_string(),
+            "-r".to_owned(),
+            CONNECTIONS.to_string(),
+            "--csv".to_owned(),
+            "EVALSHA".to_owned(),
+            hash,
+            "3".to_owned(),
+        ];
+        call.extend(keys("__rand_int__"));
+        call.extend(arguments);
+        let table = run("redis-benchmark", &call)?;
+        let per_second = table.lines().last().and_then(|line| line.split(',').nth(1));
+        let per_second: f64 = per_second
+            .and_then(|field| field.trim_matches('"').parse().ok())
+            .ok_or_else(|| format!("redis-benchmark answered: {table}"))?;
+        seconds_per_call += 1.0 / per_second / 3.0;
+    }
+    Ok(1.0 / seconds_per_call)
+}

@@ -1,0 +1,111 @@
+//! What the documents say, held against what the program does.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails is to panic")]
+
+use sessionbench::providers::capabilities;
+use sessionbench::scenario::{self, Plan};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn document(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// The block of a language under a heading.
+fn block<'a>(text: &'a str, heading: &str, language: &str) -> &'a str {
+    let (_, section) = text.split_once(heading).unwrap();
+    let (_, block) = section.split_once(&format!("```{language}\n")).unwrap();
+    block.split_once("```").unwrap().0
+}
+
+/// Targets of links and pictures that are files of the repository.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1);
+    let targets = targets.filter_map(|rest| rest.split([')', '#']).next());
+    targets.filter(|target| !target.is_empty() && !target.starts_with("http"))
+}
+
+fn shipped_scenarios() -> Vec<PathBuf> {
+    let files = fs::read_dir(root().join("scenarios")).unwrap();
+    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "yaml")
+    });
+    assert!(!paths.is_empty());
+    paths
+}
+
+/// How long a scenario takes at most, as the first line of its plan says.
+fn at_most(path: &Path) -> String {
+    let loaded = scenario::load(path).unwrap_or_else(|problems| panic!("{problems}"));
+    let plan = Plan::of(&loaded.scenario).to_string();
+    let first = plan.lines().next().unwrap().to_owned();
+    let total = first.strip_suffix(" in all").unwrap_or(&first);
+    let (_, total) = total.rsplit_once(", ").unwrap();
+    total.trim_start_matches("at most ").to_owned()
+}
+
+#[test]
+fn the_scenario_in_the_readme_can_be_played() {
+    let readme = document("README.md");
+    let text = block(&readme, "## A scenario in 20 lines", "yaml");
+    assert_eq!(text.lines().count(), 20);
+    let loaded = scenario::parse("README.md", text).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+}
+
+#[test]
+fn the_readme_lists_every_shipped_scenario_with_its_limit() {
+    let readme = document("README.md");
+    for path in shipped_scenarios() {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}` |")))
+            .unwrap_or_else(|| panic!("no row for {name}"));
+        let limit = at_most(&path);
+        assert!(row.ends_with(&format!("| {limit} |")), "{row}: {limit}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_provider() {
+    let readme = document("README.md");
+    let (_, matrix) = readme.split_once("## Providers").unwrap();
+    for provider in capabilities::ALL {
+        let row = format!("| `{}` |", provider.name);
+        assert!(matrix.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn every_link_between_documents_leads_to_a_file() {
+    for name in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "METHODOLOGY.md",
+        "CHANGELOG.md",
+    ] {
+        for target in links(&document(name)) {
+            assert!(root().join(target).exists(), "{name}: {target}");
+        }
+    }
+}
+
+#[test]
+fn requests_locks_session_ends_and_page_views_are_explained_field_by_field() {
+    let methodology = document("METHODOLOGY.md");
+    let schema: serde_json::Value =
+        serde_json::from_str(&document("docs/result.schema.json")).unwrap();
+    for group in ["Requests", "Locks", "SessionEnds", "PageViews"] {
+        let fields = schema["$defs"][group]["properties"].as_object().unwrap();
+        for field in fields.keys() {
+            assert!(methodology.contains(field.as_str()), "{group}.{field}");
+        }
+    }
+}
