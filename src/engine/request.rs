@@ -40,7 +40,7 @@ impl Browser {
             cookie: Cell::new(None),
             affinity: Cell::new(None),
             ids: Cell::new(0),
-            owner: site.traffic.owner(contact, key.device),
+            owner: site.owner(contact, key.device, cluster),
             devices: contact.devices,
         }
     }
@@ -230,3 +230,6 @@ impl PageRequest<'_> {
         self.site.traffic.timeout(self.browser.robot, kind)
     }
 }
+
+#[cfg(test)]
+mod tests;

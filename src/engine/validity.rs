@@ -103,3 +103,97 @@ fn unproven(recorded: &Recorded) -> Vec<String> {
     }
     unproven
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::{Conservation, PageViews, Requests, Timeline};
+
+    /// A run of 2,000 requests in which nothing went wrong.
+    fn recorded() -> Recorded {
+        Recorded {
+            requests: Requests {
+                measured: 2000,
+                ok: 2000,
+                ..Requests::default()
+            },
+            stores: Vec::new(),
+            session_ends: Vec::new(),
+            page_views: PageViews::default(),
+            integrity: Vec::new(),
+            conservation: Vec::new(),
+            timeline: Timeline::default(),
+            contention: Vec::new(),
+            in_progress: (1.0, 1.0),
+        }
+    }
+
+    fn late() -> Recorded {
+        let mut recorded = recorded();
+        recorded.requests.lag.p99 = 11_000_000;
+        recorded
+    }
+
+    fn in_progress(mean: f64, expected: f64) -> Generator {
+        Generator {
+            mean_in_progress: mean,
+            expected_in_progress: expected,
+            ..Generator::default()
+        }
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_went_wrong_is_valid() {
+        assert!(judge(&recorded(), &in_progress(1.0, 1.0), false).valid);
+    }
+
+    #[test]
+    fn a_generator_that_was_late_makes_a_run_invalid() {
+        assert!(!judge(&late(), &in_progress(1.0, 1.0), false).valid);
+    }
+
+    #[test]
+    fn in_virtual_time_the_generator_cannot_be_late() {
+        assert!(judge(&late(), &in_progress(1.0, 1.0), true).valid);
+    }
+
+    #[test]
+    fn a_generator_that_used_its_whole_processor_makes_a_run_invalid() {
+        let generator = Generator {
+            cpu_share: 0.96,
+            ..in_progress(1.0, 1.0)
+        };
+        assert!(!judge(&recorded(), &generator, false).valid);
+    }
+
+    #[test]
+    fn a_run_against_littles_law_is_invalid() {
+        assert!(!judge(&recorded(), &in_progress(1.1, 1.0), true).valid);
+    }
+
+    #[test]
+    fn a_run_without_a_measured_request_is_invalid() {
+        let mut recorded = recorded();
+        recorded.requests.measured = 0;
+        assert!(!judge(&recorded, &in_progress(0.0, 0.0), true).valid);
+    }
+
+    #[test]
+    fn a_sum_that_does_not_come_out_even_makes_a_run_invalid() {
+        let mut recorded = recorded();
+        recorded.conservation.push(Conservation {
+            equation: "sent = answered".to_owned(),
+            left: 2,
+            right: 1,
+            holds: false,
+        });
+        let validity = judge(&recorded, &in_progress(1.0, 1.0), true);
+        assert!(validity.reasons[0].contains("sent = answered (2 against 1)"));
+    }
+
+    #[test]
+    fn a_run_in_which_no_session_ended_proves_nothing_about_ends() {
+        let unproven = judge(&recorded(), &in_progress(1.0, 1.0), true).unproven;
+        assert!(unproven.iter().any(|it| it.contains("about session ends")));
+    }
+}

@@ -17,7 +17,7 @@ use crate::clock::Instant;
 use crate::providers::Detection;
 use crate::result::{PageViews, SessionEnds};
 use crate::session::observer::{Grant, Operation, Outcome, Release, Verb, Written};
-use crate::session::{EndNotice, IdMap, Minutes, Noticed, SessionId, Stamp, StoreKind};
+use crate::session::{EndNotice, IdMap, Item, Minutes, Noticed, SessionId, Stamp, StoreKind};
 use std::collections::BTreeMap;
 use std::mem::take;
 use std::time::Duration;
@@ -150,15 +150,17 @@ impl Ledger {
         let Some(life) = self.lives.get_mut(&operation.id) else {
             return;
         };
-        if !life.born {
+        // Whatever is found once a life is over is the empty session of one that has not begun.
+        if !life.born || life.ends > 0 || life.abandoned || life.gone {
             return;
+        }
+        if operation.outcome == Outcome::Missing && life.untouched_since(operation.started) {
+            life.gone = true;
+            self.counts.vanished += u64::from(operation.done < life.due_earliest(self.minute));
         }
         let Some(touch) = Touch::of(operation) else {
             return;
         };
-        if life.ends > 0 || life.abandoned {
-            return;
-        }
         if operation.outcome == Outcome::Found {
             integrity.checked(Promise::NoUseAfterEnd);
             let due = life.due(self.minute);
@@ -190,8 +192,6 @@ impl Ledger {
         let stamp = grant.item.and_then(Stamp::read);
         if let Some(stamp) = stamp {
             self.check_content(grant, stamp, integrity);
-        } else if grant.item.is_none() {
-            self.found_none(grant);
         }
         if grant.exclusive {
             let life = self.lives.entry(grant.id).or_default();
@@ -213,18 +213,6 @@ impl Ledger {
         }
     }
 
-    /// The store has no such session.
-    fn found_none(&mut self, grant: &Grant<'_>) {
-        let Some(life) = self.lives.get_mut(&grant.id).filter(|life| life.born) else {
-            return;
-        };
-        let early = grant.granted < life.due_earliest(self.minute);
-        if early && life.ends == 0 && !life.abandoned && !life.gone {
-            self.counts.vanished += 1;
-        }
-        life.gone = true;
-    }
-
     /// Compares what the store holds with what was acknowledged.
     fn check_content(&mut self, grant: &Grant<'_>, stamp: Stamp, integrity: &mut Integrity) {
         let at = grant.granted;
@@ -234,6 +222,14 @@ impl Ledger {
             self.start(grant.id, stamp, grant.asked, at, Minutes(0));
             return;
         };
+        if life.gone && life.ends == 0 && stamp.life == life.expected.life {
+            // Gone from one server's memory, and still in another's.
+            life.gone = false;
+            self.due.remove(life.due(self.minute));
+            let timeout = grant.item.map_or(Minutes(0), Item::timeout);
+            life.touch(grant.asked, at, timeout);
+            self.due.add(life.due(self.minute));
+        }
         integrity.checked(Promise::NoMixUp);
         let (owner, expected) = (stamp.owner(), life.expected.owner());
         if owner != expected {
@@ -551,31 +547,32 @@ impl Ledger {
     }
 
     /// Forgets sessions that ended long ago, so that memory does not grow with the run.
-    pub fn forget_old(&mut self, now: Instant) {
+    pub fn forget_old(&mut self, now: Instant, integrity: &mut Integrity) {
         let (minute, raises) = (self.minute, self.design.detection.is_some());
         let over = |life: &Life| match life.ends {
             0 => life.born && !raises && life.due(minute) + REMEMBERED < now,
             _ => life.holder.is_none() && life.ended + REMEMBERED < now,
         };
-        let mut old: Vec<Life> = Vec::new();
-        self.lives.retain(|_, life| {
+        let mut old: Vec<(SessionId, Life)> = Vec::new();
+        self.lives.retain(|id, life| {
             let over = over(life);
             if over {
-                old.push(take(life));
+                old.push((*id, take(life)));
             }
             !over
         });
-        self.superseded.retain(|_, lives| {
-            old.extend(lives.extract_if(.., |life| over(life)));
+        self.superseded.retain(|id, lives| {
+            let over = lives.extract_if(.., |life| over(life));
+            old.extend(over.map(|life| (*id, life)));
             !lives.is_empty()
         });
-        for life in old {
-            self.close(&life, now);
+        for (id, life) in old {
+            self.close(id, &life, now, integrity);
         }
     }
 
     /// Adds a life to the final counts.
-    fn close(&mut self, life: &Life, now: Instant) {
+    fn close(&mut self, id: SessionId, life: &Life, now: Instant, integrity: &mut Integrity) {
         if !life.born {
             return;
         }
@@ -585,8 +582,12 @@ impl Ledger {
             0 if alive => self.counts.alive += 1,
             0 => {
                 self.counts.missed += 1;
+                let overdue = now.since(due);
+                integrity.checked(Promise::EndsOnce);
+                let found = || format!("not ended {overdue:.1?} after it was due");
+                integrity.broken(Promise::EndsOnce, now, Some(id), found);
                 if due >= self.measured_from {
-                    self.counts.overdue.record_duration(now.since(due));
+                    self.counts.overdue.record_duration(overdue);
                 }
             }
             1 => self.counts.ended_once += 1,
@@ -620,14 +621,7 @@ impl Ledger {
         // In the order of ids, so that the first offenders are the same in every run.
         all.sort_by_key(|(id, _)| *id);
         for (id, life) in all {
-            let missed = self.counts.missed;
-            self.close(life, now);
-            if self.counts.missed > missed {
-                integrity.checked(Promise::EndsOnce);
-                let overdue = now.since(life.due(self.minute));
-                let found = || format!("not ended {overdue:.1?} after it was due");
-                integrity.broken(Promise::EndsOnce, now, Some(id), found);
-            }
+            self.close(id, life, now, integrity);
         }
         let views = &self.page_views;
         integrity.checked_times(Promise::PageViewsConserved, views.performed);
@@ -707,3 +701,6 @@ fn find<'a>(
             .filter(|life| is_it(life) || stamp.is_none() && life.born),
     }
 }
+
+#[cfg(test)]
+mod tests;

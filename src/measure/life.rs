@@ -92,6 +92,11 @@ impl Life {
         self.touched = self.touched.max(done);
     }
 
+    /// Whether nothing kept the session alive, or began it, after this instant.
+    pub fn untouched_since(&self, instant: Instant) -> bool {
+        self.touched <= instant
+    }
+
     /// Makes the session due at once, as a log-out does.
     pub fn due_at_once(&mut self, started: Instant, done: Instant) {
         self.touched = done;

@@ -220,7 +220,7 @@ impl Recorder {
             state
                 .ledgers
                 .iter_mut()
-                .for_each(|ledger| ledger.forget_old(now));
+                .for_each(|ledger| ledger.forget_old(now, &mut state.integrity));
         }
         Live {
             requests: requests.done,
@@ -463,3 +463,6 @@ impl Observer for Recorder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

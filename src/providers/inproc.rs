@@ -337,3 +337,6 @@ fn found(entry: &mut Entry, lock: Option<LockId>) -> GetItem {
         actions,
     })
 }
+
+#[cfg(test)]
+mod tests;

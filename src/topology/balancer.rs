@@ -97,4 +97,14 @@ mod tests {
         };
         assert_eq!(balancer.pick(route, |server| [5, 2, 7][server as usize]), 1);
     }
+
+    #[test]
+    fn least_connections_takes_idle_servers_in_turn() {
+        assert_eq!(picks(Balancer::LeastConnections, None), [0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_sticky_balancer_ignores_the_cookie_of_a_server_that_is_no_more() {
+        assert_eq!(picks(Balancer::Sticky, Some(9)), [0, 1, 2, 0, 1, 2]);
+    }
 }
