@@ -522,7 +522,8 @@ pub struct Generator {
     pub memory_bytes: u64,
     /// Mean number of requests in progress.
     pub mean_in_progress: f64,
-    /// What Little's law expects it to be: throughput times mean response.
+    /// What Little's law expects it to be: throughput times mean service, less what requests of the
+    /// measured time spent after it, with what requests sent before spent in it.
     pub expected_in_progress: f64,
 }
 

@@ -28,12 +28,7 @@ pub fn verdict(run: &Run, scenario: &ScenarioInfo) -> Vec<String> {
     ends::session_ends(run, scenario, "shared", &mut says);
     waits(run, scenario, "shared", &mut says);
     failures(run, &mut says);
-    for unproven in &run.validity.unproven {
-        says.push(format!(
-            "Proves nothing about {}.",
-            unproven.trim_end_matches('.')
-        ));
-    }
+    says.extend(run.validity.unproven.iter().cloned());
     soundness(run, &mut says);
     says
 }
