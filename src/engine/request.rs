@@ -108,6 +108,7 @@ impl PageRequest<'_> {
             .cookie
             .get()
             .unwrap_or_else(|| self.browser.new_id(self.site));
+        self.expect(id);
         let served = match self.plan.way {
             Way::Sessionless => self.without_session().await,
             _ => self.with_session(id).await,
@@ -120,6 +121,15 @@ impl PageRequest<'_> {
             let _ = module.end_request(self.request, shared).await;
         }
         served
+    }
+
+    /// With a hundred thousand live contacts nothing about this one is in the processor's caches.
+    /// Asking for all of it at once takes as long as asking for one thing.
+    fn expect(&self, id: SessionId) {
+        self.server.private.expect(id);
+        if let Some(module) = &self.server.shared {
+            module.expect(shared_id(self.site.traffic.seed, self.browser.owner));
+        }
     }
 
     async fn without_session(&self) -> Result<(), Failure> {
