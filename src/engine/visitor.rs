@@ -23,7 +23,7 @@ pub async fn arrive(site: Rc<Site>, arrivals: Arrivals, started: Instant) {
                 device,
             };
             let (stagger, drawn) = site.traffic.device(key);
-            let browser = Browser::new(&site, &contact, key, site.choose_cluster(drawn));
+            let browser = Browser::new(contact, device, site.choose_cluster(drawn));
             clock::spawn(visit(Rc::clone(&site), browser, arrival + stagger)).detach();
         }
     }
@@ -34,7 +34,7 @@ pub async fn arrive(site: Rc<Site>, arrivals: Arrivals, started: Instant) {
 fn visit(site: Rc<Site>, browser: Browser, mut intended: Instant) -> impl Future<Output = ()> {
     async move {
         for number in 0.. {
-            let plan = site.traffic.visit(browser.key, browser.robot, number);
+            let plan = site.traffic.visit(browser.key(), browser.robot(), number);
             for page in 0..plan.pages {
                 clock::sleep_until(intended).await;
                 if clock::now() >= site.until.get() {
@@ -49,7 +49,7 @@ fn visit(site: Rc<Site>, browser: Browser, mut intended: Instant) -> impl Future
                 let viewing = Box::pin(view_page(&site, &browser, number, page, plan, intended));
                 intended = clock::now() + viewing.await;
             }
-            let Some(pause) = site.traffic.comes_back(browser.key.contact, number) else {
+            let Some(pause) = site.traffic.comes_back(browser.key().contact, number) else {
                 return;
             };
             intended = clock::now() + pause;
@@ -66,9 +66,9 @@ async fn view_page(
     plan: VisitPlan,
     intended: Instant,
 ) -> Duration {
-    let key = browser.key;
+    let key = browser.key();
     let draw = |request| site.traffic.request(key, visit, page, request);
-    let PagePlan { ajax, think_time } = site.traffic.page(key, browser.robot, visit, page);
+    let PagePlan { ajax, think_time } = site.traffic.page(key, browser.robot(), visit, page);
     let document = draw(0);
     if plan.abandon && page + 1 == plan.pages {
         let log_out = RequestPlan {
