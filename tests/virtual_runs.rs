@@ -451,3 +451,15 @@ visits: {{ ajax: 1, pages: 3 }}
     let ratio = size(10) / size(1);
     assert!(ratio < 2.0, "{ratio}");
 }
+
+#[test]
+fn a_visitor_thinks_after_a_page_however_long_it_took() {
+    let run = run(&scenario(
+        "visits: { pages: 5, think_time: 1s, work: 10s, ajax: 0 }",
+    ));
+    assert_conserved(&run);
+    // Pages intended while the one before was at work would be sent late.
+    assert_eq!(run.requests.lag.max, 0);
+    assert_eq!(run.requests.not_sent, 0);
+    assert!(run.stores.iter().all(|store| store.locks.contended == 0));
+}

@@ -47,7 +47,9 @@ fn visit(site: Rc<Site>, browser: Browser, mut intended: Instant) -> impl Future
                 }
                 // Boxed, so that a visitor who thinks takes little memory.
                 let viewing = Box::pin(view_page(&site, &browser, number, page, plan, intended));
-                intended = clock::now() + viewing.await;
+                let think_time = viewing.await;
+                // Only now: the visitor thinks after the page, not beside it.
+                intended = clock::now() + think_time;
             }
             let Some(pause) = site.traffic.comes_back(browser.key().contact, number) else {
                 return;

@@ -490,7 +490,7 @@ pub struct LockSpan {
     pub asked_ns: u64,
     /// When it got the lock, if it did.
     pub granted_ns: Option<u64>,
-    /// When it released the lock, if it did.
+    /// When it released the lock, if it did; a request that only reads, when it got the session.
     pub released_ns: Option<u64>,
 }
 
