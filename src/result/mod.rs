@@ -12,7 +12,9 @@ mod histogram;
 
 pub use histogram::{Distribution, HistogramError};
 
-use crate::providers::{Capabilities, Detection, ServerInfo, StoreSample};
+pub use crate::providers::{BackgroundWork, Detection, ServerInfo, StoreSample};
+
+use crate::providers::Capabilities;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,9 +1,8 @@
 //! What a run ran on: clusters, providers, the stores' servers, the load generator.
 
 use super::markup::{Cell, Table};
-use crate::providers::StoreSample;
 use crate::report::format::{self, NOTHING};
-use crate::result::{ProviderInfo, Run, ServerUse};
+use crate::result::{ProviderInfo, Run, ServerUse, StoreSample};
 
 /// All tables of this kind.
 pub(super) fn blocks(run: &Run) -> String {

@@ -3,11 +3,10 @@
 
 mod parts;
 
-use crate::providers::Detection;
 use crate::result::{
-    Conservation, Distribution, Environment, Generator, Interval, Invariant, LeftOut, Objective,
-    Offender, PageViews, Requests, Result, Run, SCHEMA_VERSION, ScenarioInfo, ServerRequests,
-    ServerUse, SessionEnds, Timeline, Validity,
+    Conservation, Detection, Distribution, Environment, Generator, Interval, Invariant, LeftOut,
+    Objective, Offender, PageViews, Requests, Result, Run, SCHEMA_VERSION, ScenarioInfo,
+    ServerRequests, ServerUse, SessionEnds, Timeline, Validity,
 };
 use hdrhistogram::Histogram;
 use parts::{Even, cluster, contention, response, sample, store, timeline};

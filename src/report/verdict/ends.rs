@@ -1,8 +1,7 @@
 //! Sentences about session ends: missing, late, double, early, broken.
 
-use crate::providers::Detection;
 use crate::report::format::{count, counted, duration, percent};
-use crate::result::{Distribution, Run, ScenarioInfo, SessionEnds};
+use crate::result::{Detection, Distribution, Run, ScenarioInfo, SessionEnds};
 
 /// What sessions of a kind are called.
 struct Subject {
