@@ -100,8 +100,10 @@ pub(crate) fn blank(name: &str) -> Run {
         timeline: Timeline::default(),
         contention: Vec::new(),
         servers: Vec::new(),
+        background: Vec::new(),
         generator: Generator::default(),
         objectives: Vec::new(),
+        warnings: Vec::new(),
         verdict: Vec::new(),
     }
 }
@@ -265,6 +267,7 @@ fn run(
                     values: distribution(values),
                 })
                 .collect(),
+            ..Requests::default()
         },
         stores: ["private", "shared"]
             .into_iter()

@@ -36,6 +36,7 @@ pub(super) fn session_ends(run: &Run, scenario: &ScenarioInfo, kind: &str, says:
         missing_ends(run, ends, &subject, says);
         untimely_ends(run, scenario, ends, &subject, says);
         broken_ends(ends, &subject, says);
+        overstated(scenario, ends, says);
     }
 }
 
@@ -206,5 +207,22 @@ fn broken_ends(ends: &SessionEnds, subject: &Subject, says: &mut Vec<String>) {
         if number > 0 {
             says.push(format!("{what}: {}.", subject.counted(number)));
         }
+    }
+}
+
+/// Margins of one minute of the site shrink with it; what they stand against does not.
+fn overstated(scenario: &ScenarioInfo, ends: &SessionEnds, says: &mut Vec<String>) {
+    if scenario.scale <= 1.0 || ends.without_data + ends.contact_gone == 0 {
+        return;
+    }
+    let minute = (60e9 / scenario.scale) as u64;
+    let sentence = format!(
+        "That overstates what the site would see: a minute of the site lasts {} here, and the \
+         margins of one minute (shadow key before data, private before shared session) stand \
+         against timers that stay real.",
+        duration(minute)
+    );
+    if !says.contains(&sentence) {
+        says.push(sentence);
     }
 }

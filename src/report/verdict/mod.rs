@@ -8,6 +8,7 @@
 //! accident but the design of keyspace notifications, which every server hears (facts §10.3).
 
 mod ends;
+mod stores;
 
 use super::format::{count, counted, duration, percent};
 use super::merge;
@@ -28,6 +29,7 @@ pub fn verdict(run: &Run, scenario: &ScenarioInfo) -> Vec<String> {
     ends::session_ends(run, scenario, "shared", &mut says);
     waits(run, scenario, "shared", &mut says);
     failures(run, &mut says);
+    stores::troubles(run, &mut says);
     for unproven in &run.validity.unproven {
         says.push(format!(
             "Proves nothing about {}.",
@@ -248,6 +250,7 @@ mod tests {
     use crate::report::testing::{
         blank, empty, inproc, redis_keyspace, redis_microsoft, redis_sitecore,
     };
+    use crate::result::{Background, BackgroundWork};
 
     fn says(run: &Run) -> String {
         verdict(run, &empty().scenario).join("\n")
@@ -326,6 +329,92 @@ mod tests {
     #[test]
     fn a_faultless_run_is_praised_with_its_numbers() {
         assert!(says(&inproc()).contains("Every one of 4,800 session ends fired exactly once"));
+    }
+
+    fn in_the_background(mut run: Run, work: BackgroundWork) -> String {
+        run.background.push(Background {
+            cluster: run.clusters[0].name.clone(),
+            provider: run.clusters[0].private.name.clone(),
+            work,
+        });
+        says(&run)
+    }
+
+    #[test]
+    fn a_session_that_cannot_be_decoded_is_told_as_what_stops_the_poller() {
+        let work = BackgroundWork {
+            ticks: 20,
+            failed_ticks: 12,
+            undecodable: 12,
+            ..BackgroundWork::default()
+        };
+        let says = in_the_background(redis_sitecore(), work);
+        assert!(says.contains("stopped the poller of"), "{says}");
+        assert!(
+            says.contains("12 times: each tick meets it first"),
+            "{says}"
+        );
+        assert!(!says.contains("failed in"), "{says}");
+    }
+
+    #[test]
+    fn ticks_that_failed_for_another_reason_are_told() {
+        let work = BackgroundWork {
+            ticks: 20,
+            failed_ticks: 3,
+            undecodable: 1,
+            ..BackgroundWork::default()
+        };
+        let says = in_the_background(redis_sitecore(), work);
+        assert!(says.contains("failed in 2 of 20 ticks"), "{says}");
+    }
+
+    #[test]
+    fn a_subscription_made_anew_is_told_as_events_that_were_lost() {
+        let work = BackgroundWork {
+            resubscriptions: 1,
+            ..BackgroundWork::default()
+        };
+        let says = in_the_background(redis_keyspace(), work);
+        assert!(says.contains("broke 1 time: what expired"), "{says}");
+    }
+
+    #[test]
+    fn errors_that_a_provider_kept_to_itself_are_told() {
+        let mut run = inproc();
+        run.requests.swallowed = 3;
+        assert!(says(&run).contains("the session looked empty: 3 errors."));
+    }
+
+    #[test]
+    fn what_was_left_behind_is_told() {
+        let mut run = inproc();
+        run.warnings
+            .push("sessions could not be cleaned up".to_owned());
+        assert!(says(&run).contains("Warning: sessions could not be cleaned up."));
+    }
+
+    #[test]
+    fn compressed_time_is_named_where_it_overstates() {
+        let mut run = redis_keyspace();
+        run.session_ends[0].without_data = 2;
+        run.session_ends[1].contact_gone = 2;
+        // At scale 10, a minute lasts 6 s.
+        let says = says(&run);
+        assert_eq!(
+            says.matches("a minute of the site lasts 6 s here").count(),
+            1
+        );
+    }
+
+    #[test]
+    fn at_the_real_pace_nothing_is_overstated() {
+        let mut run = redis_keyspace();
+        run.session_ends[0].without_data = 2;
+        let mut scenario = empty().scenario;
+        scenario.scale = 1.0;
+        let says = verdict(&run, &scenario).join("\n");
+        assert!(!says.contains("a minute of the site lasts"), "{says}");
     }
 
     #[test]
