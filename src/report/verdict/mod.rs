@@ -12,10 +12,13 @@ mod stores;
 
 use super::format::{count, counted, duration, percent};
 use super::merge;
-use crate::result::{Run, ScenarioInfo, SessionEnds};
+use crate::result::{Detection, Run, ScenarioInfo, SessionEnds};
 
 /// Waits below this share of the poll interval did not wait for a poll.
 const PART_OF_A_POLL: u64 = 2;
+
+/// The promise that no session is used after its end, by its number.
+const USE_AFTER_END: u32 = 9;
 
 /// What the numbers of a run mean, in plain language; the most important first.
 #[must_use]
@@ -109,12 +112,29 @@ fn promises(run: &Run, says: &mut Vec<String>) {
         .iter()
         .filter(|promise| promise.violations > 0 && !(4..=7).contains(&promise.number));
     for promise in broken {
+        let by_design = match promise.number == USE_AFTER_END && only_before_a_poll(run) {
+            true => ", by design: it polls, and a session that is due lives on until the next poll",
+            false => "",
+        };
         says.push(format!(
-            "Broke the promise “{}” {}.",
+            "Broke the promise “{}” {}{by_design}.",
             promise.promise,
             counted(promise.violations, "time", "times")
         ));
     }
+}
+
+/// Whether all sessions that were used too late were so between their due instant and a poll.
+fn only_before_a_poll(run: &Run) -> bool {
+    let poll = Some(Detection::Poll);
+    let polls = |kind: &str| {
+        run.clusters.iter().all(|cluster| match kind {
+            "shared" => (cluster.shared.iter()).all(|shared| shared.detection == poll),
+            _ => cluster.private.detection == poll,
+        })
+    };
+    let mut ends = run.session_ends.iter();
+    ends.all(|ends| ends.used_after_end == 0 && (ends.resurrected == 0 || polls(&ends.kind)))
 }
 
 fn waits(run: &Run, scenario: &ScenarioInfo, kind: &str, says: &mut Vec<String>) {
@@ -329,6 +349,35 @@ mod tests {
     #[test]
     fn a_faultless_run_is_praised_with_its_numbers() {
         assert!(says(&inproc()).contains("Every one of 4,800 session ends fired exactly once"));
+    }
+
+    /// The ninth promise broken once, by a session that was served before its end.
+    fn used_late(mut run: Run) -> Run {
+        run.session_ends[0].resurrected = 1;
+        run.integrity[0].number = USE_AFTER_END;
+        run.integrity[0].violations = 1;
+        run
+    }
+
+    #[test]
+    fn a_session_served_before_the_next_poll_is_told_as_the_design_of_polling() {
+        assert!(says(&used_late(redis_sitecore())).contains("1 time, by design: it polls"));
+    }
+
+    #[test]
+    fn a_session_used_after_its_end_is_nobodys_design() {
+        let mut run = used_late(redis_sitecore());
+        run.session_ends[0].used_after_end = 1;
+        assert!(!says(&run).contains("by design"));
+        assert!(!says(&used_late(inproc())).contains("by design"));
+    }
+
+    #[test]
+    fn ends_in_process_up_to_a_second_early_are_early_by_design() {
+        let mut run = inproc();
+        run.session_ends[0].premature = 1;
+        run.session_ends[0].earliness = crate::report::testing::distribution(&[900_000_000]);
+        assert!(says(&run).contains("does not move an expiry by less than 1 s, by design"));
     }
 
     fn in_the_background(mut run: Run, work: BackgroundWork) -> String {
