@@ -91,9 +91,11 @@ fn every_link_between_documents_leads_to_a_file() {
         "ARCHITECTURE.md",
         "METHODOLOGY.md",
         "CHANGELOG.md",
+        "docs/SOURCES.md",
     ] {
+        let directory = root().join(name).parent().unwrap().to_owned();
         for target in links(&document(name)) {
-            assert!(root().join(target).exists(), "{name}: {target}");
+            assert!(directory.join(target).exists(), "{name}: {target}");
         }
     }
 }
@@ -168,5 +170,52 @@ fn no_room_imports_itself_by_a_detour() {
         rest.values_mut().for_each(|below| {
             below.remove(&name);
         });
+    }
+}
+
+/// The first cell of every row of docs/SOURCES.md.
+fn listed_sources() -> BTreeSet<String> {
+    let text = document("docs/SOURCES.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
+    let cells = rows.filter_map(|row| row.split(" |").next());
+    cells.map(str::to_owned).collect()
+}
+
+/// What a text cites, as docs/SOURCES.md calls it.
+fn cited_sources(text: &str) -> BTreeSet<String> {
+    let mut cited = BTreeSet::new();
+    for (at, sign) in text.match_indices('§') {
+        let rest = &text[at + sign.len()..];
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.');
+        let number = rest[..end.unwrap_or(rest.len())].trim_end_matches('.');
+        let before = text[..at].trim_end();
+        let document = ["simulation", "measuring", "design"];
+        let document = document
+            .into_iter()
+            .find(|name| before.ends_with(&format!("{name}.md")) || before.ends_with(name));
+        cited.insert(match document {
+            Some(document) => format!("{document} §{number}"),
+            None => format!("§{number}"),
+        });
+    }
+    for (at, word) in text.match_indices("seed 00") {
+        cited.insert(text[at..at + word.len() + 1].to_owned());
+    }
+    cited
+}
+
+#[test]
+fn every_source_that_the_code_cites_is_listed() {
+    let listed = listed_sources();
+    let directories = ["src", "tests", "benches"];
+    let files = directories.map(|directory| sources(&root().join(directory)));
+    for path in files.iter().flatten() {
+        // This file speaks of citations without making any.
+        if path.ends_with("tests/documents.rs") {
+            continue;
+        }
+        for cited in cited_sources(&fs::read_to_string(path).unwrap()) {
+            assert!(listed.contains(&cited), "{}: {cited}", path.display());
+        }
     }
 }

@@ -69,7 +69,7 @@ fn violations(run: &Run) -> Vec<(u32, u64)> {
     broken.map(|it| (it.number, it.violations)).collect()
 }
 
-/// Every sum of design §5 holds, and the run is valid.
+/// Every sum holds, and the run is valid.
 #[track_caller]
 fn assert_conserved(run: &Run) {
     let uneven: Vec<_> = run.conservation.iter().filter(|it| !it.holds).collect();

@@ -415,7 +415,7 @@ pub struct PageViews {
 /// A promise, and how often it was broken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Invariant {
-    /// Its number in facts/simulation.md §5.
+    /// Its number in METHODOLOGY.md.
     pub number: u32,
     /// What is promised.
     pub promise: String,
