@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -43,6 +44,8 @@ pub fn clear_timer(timer: Timer) {
 /// Tasks woken by other threads, such as name resolution.
 #[derive(Default)]
 struct Inbox {
+    /// Whether there are tasks: looked at far more often than there are.
+    filled: AtomicBool,
     tasks: Mutex<Vec<Runnable>>,
     waker: Mutex<Option<Waker>>,
 }
@@ -171,10 +174,13 @@ impl Executor {
             Some(old) => old.clone_from(waker),
             empty => *empty = Some(waker.clone()),
         }
-        !lock(&self.inbox.tasks).is_empty()
+        self.inbox.filled.load(Ordering::Acquire)
     }
 
     fn receive(&self) {
+        if !self.inbox.filled.swap(false, Ordering::Acquire) {
+            return;
+        }
         let mut inbox = lock(&self.inbox.tasks);
         self.queue.borrow_mut().extend(inbox.drain(..));
     }
@@ -233,6 +239,7 @@ fn schedule(inbox: &Arc<Inbox>, task: Runnable) {
     });
     if let Some(task) = task {
         lock(&inbox.tasks).push(task);
+        inbox.filled.store(true, Ordering::Release);
         if let Some(waker) = lock(&inbox.waker).as_ref() {
             waker.wake_by_ref();
         }

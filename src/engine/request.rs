@@ -10,45 +10,62 @@ use crate::topology::settings::SharedAccess;
 use crate::topology::{CdServer, Cluster, Route};
 use crate::traffic::{ContactPlan, DeviceKey, RequestPlan, Way, shared_id};
 use std::cell::Cell;
+use std::num::NonZeroU32;
 
-/// A device's browser: its cookies, and whom it belongs to.
+/// A device's browser: its cookies, and whom it belongs to. Small, since each visitor keeps one.
 pub struct Browser {
-    /// Whose and which device it is on.
-    pub key: DeviceKey,
-    /// Whether Sitecore takes it for a robot.
-    pub robot: bool,
-    cluster: u32,
-    /// The session cookie.
-    cookie: Cell<Option<SessionId>>,
+    contact: ContactPlan,
+    device: u32,
+    cluster: u16,
     /// The balancer's affinity cookie.
-    affinity: Cell<Option<u32>>,
+    affinity: Cell<Option<u16>>,
+    /// The session cookie: which of the ids that the browser was given, counted from one.
+    cookie: Cell<Option<NonZeroU32>>,
     /// Session ids it was given so far.
     ids: Cell<u32>,
-    /// Whose shared session it uses.
-    owner: u64,
-    devices: u32,
 }
 
 impl Browser {
     /// A contact's browser on one of its devices, without cookies.
     #[must_use]
-    pub fn new(site: &Site, contact: &ContactPlan, key: DeviceKey, cluster: usize) -> Self {
+    pub const fn new(contact: ContactPlan, device: u32, cluster: usize) -> Self {
         Self {
-            key,
-            robot: contact.robot,
-            cluster: cluster as u32,
-            cookie: Cell::new(None),
+            contact,
+            device,
+            cluster: cluster as u16,
             affinity: Cell::new(None),
+            cookie: Cell::new(None),
             ids: Cell::new(0),
-            owner: site.owner(contact, key.device, cluster),
-            devices: contact.devices,
         }
     }
 
-    fn new_id(&self, site: &Site) -> SessionId {
-        let attempt = self.ids.get();
-        self.ids.set(attempt + 1);
-        site.traffic.private_id(self.key, attempt)
+    /// Whose and which device it is on.
+    #[must_use]
+    pub const fn key(&self) -> DeviceKey {
+        DeviceKey {
+            contact: self.contact.number,
+            device: self.device,
+        }
+    }
+
+    /// Whether Sitecore takes it for a robot.
+    #[must_use]
+    pub const fn robot(&self) -> bool {
+        self.contact.robot
+    }
+
+    /// Whose shared session it uses.
+    fn owner(&self, site: &Site) -> u64 {
+        site.owner(&self.contact, self.device, self.cluster.into())
+    }
+
+    /// The number of the session id that a request sends or is given.
+    fn id_number(&self) -> NonZeroU32 {
+        self.cookie.get().unwrap_or_else(|| {
+            let number = NonZeroU32::MIN.saturating_add(self.ids.get());
+            self.ids.set(number.get());
+            number
+        })
     }
 }
 
@@ -57,11 +74,11 @@ pub async fn page_request(site: &Site, browser: &Browser, plan: &RequestPlan, in
     site.recorder.request_intended();
     let cluster = &site.clusters[browser.cluster as usize];
     let route = Route {
-        affinity: browser.affinity.get(),
+        affinity: browser.affinity.get().map(u32::from),
         drawn: plan.route,
     };
     let at = cluster.route(route);
-    browser.affinity.set(Some(at));
+    browser.affinity.set(Some(at as u16));
     let server = &cluster.servers[at as usize];
     let in_progress = server.begin();
     let sent = clock::now();
@@ -71,15 +88,23 @@ pub async fn page_request(site: &Site, browser: &Browser, plan: &RequestPlan, in
         context: RequestContext::default(),
     };
     site.recorder.request_sent(server.index, sent);
-    let visit = PageRequest {
+    let has_cookie = browser.cookie.get().is_some();
+    let id_number = browser.id_number();
+    let owner = browser.owner(site);
+    let page = PageRequest {
         site,
         browser,
         plan,
         cluster,
         server,
         request: &request,
+        has_cookie,
+        id_number,
+        private: site.traffic.private_id(browser.key(), id_number.get()),
+        owner,
+        shared: shared_id(site.traffic.seed, owner),
     };
-    let failure = visit.serve().await.err();
+    let failure = page.serve().await.err();
     drop(in_progress);
     site.recorder.request_done(&RequestDone {
         server: server.index,
@@ -100,36 +125,48 @@ struct PageRequest<'a> {
     cluster: &'a Cluster,
     server: &'a CdServer,
     request: &'a Request,
+    has_cookie: bool,
+    /// The session id that it sends or is given.
+    id_number: NonZeroU32,
+    private: SessionId,
+    /// Whose shared session it uses.
+    owner: u64,
+    shared: SessionId,
 }
 
 impl PageRequest<'_> {
     async fn serve(&self) -> Result<(), Failure> {
-        let id = self
-            .browser
-            .cookie
-            .get()
-            .unwrap_or_else(|| self.browser.new_id(self.site));
+        self.expect();
         let served = match self.plan.way {
             Way::Sessionless => self.without_session().await,
-            _ => self.with_session(id).await,
+            _ => self.with_session().await,
         };
         // Always called, whatever went wrong before: this is where a provider releases what it
         // still holds. Its errors reach nobody, since the response is out.
-        let shared = shared_id(self.site.traffic.seed, self.browser.owner);
-        let _ = self.server.private.end_request(self.request, id).await;
+        let private = &self.server.private;
+        let _ = private.end_request(self.request, self.private).await;
         if let Some(module) = &self.server.shared {
-            let _ = module.end_request(self.request, shared).await;
+            let _ = module.end_request(self.request, self.shared).await;
         }
         served
     }
 
+    /// With a hundred thousand live contacts nothing about this one is in the processor's caches.
+    /// Asking for all of it at once takes as long as asking for one thing.
+    fn expect(&self) {
+        self.server.private.expect(self.private);
+        if let Some(module) = &self.server.shared {
+            module.expect(self.shared);
+        }
+    }
+
     async fn without_session(&self) -> Result<(), Failure> {
-        if let Some(id) = self.browser.cookie.get() {
+        if self.has_cookie {
             let timeout = self.timeout(StoreKind::Private);
             let kept = self
                 .server
                 .private
-                .keep_alive(self.request, id, timeout)
+                .keep_alive(self.request, self.private, timeout)
                 .await;
             kept.map_err(|error| Failure::from(&error))?;
         }
@@ -137,22 +174,21 @@ impl PageRequest<'_> {
         Ok(())
     }
 
-    async fn with_session(&self, id: SessionId) -> Result<(), Failure> {
+    async fn with_session(&self) -> Result<(), Failure> {
         let access = match self.plan.way {
             Way::ReadOnly => Access::ReadOnly,
             _ => Access::Exclusive,
         };
         let timeout = self.timeout(StoreKind::Private);
-        let private = match self.browser.cookie.get() {
-            Some(_) => {
-                let acquired = self
-                    .server
-                    .private
-                    .acquire(self.request, id, access, timeout)
-                    .await;
-                acquired.map_err(|error| Failure::from(&error))?
-            }
-            None => Session::without_cookie(id, timeout),
+        let private = if self.has_cookie {
+            let acquired = self
+                .server
+                .private
+                .acquire(self.request, self.private, access, timeout)
+                .await;
+            acquired.map_err(|error| Failure::from(&error))?
+        } else {
+            Session::without_cookie(self.private, timeout)
         };
         let shared = self.with_contact(access).await;
         let ending = match (&shared, self.plan.way) {
@@ -168,7 +204,7 @@ impl PageRequest<'_> {
             .await;
         shared?;
         if released.map_err(|error| Failure::from(&error))? {
-            self.browser.cookie.set(Some(id));
+            self.browser.cookie.set(Some(self.id_number));
         }
         Ok(())
     }
@@ -184,9 +220,10 @@ impl PageRequest<'_> {
             SharedAccess::Exclusive => access,
             SharedAccess::ReadOnly => Access::ReadOnly,
         };
-        let id = shared_id(self.site.traffic.seed, self.browser.owner);
         let timeout = self.timeout(StoreKind::Shared);
-        let acquired = module.acquire(self.request, id, access, timeout).await;
+        let acquired = module
+            .acquire(self.request, self.shared, access, timeout)
+            .await;
         let mut session = acquired.map_err(|error| Failure::from(&error))?;
         clock::sleep(self.plan.work).await;
         // A contact that nobody has loaded yet is stored; one that is held may be changed.
@@ -197,7 +234,7 @@ impl PageRequest<'_> {
         };
         if Stamp::read(&session.item).is_none() || changes {
             let data = &self.site.traffic.data.shared;
-            let devices = u64::from(self.browser.devices);
+            let devices = u64::from(self.browser.contact.devices);
             let size = data.facets.bytes() + devices * data.per_device.bytes();
             self.write(&mut session.item, 0, size as u32);
         }
@@ -221,14 +258,14 @@ impl PageRequest<'_> {
 
     fn write(&self, item: &mut Item, page_views: u32, payload: u32) {
         let number = self.request.number.0;
-        let first = Stamp::begin(self.browser.owner, number);
+        let first = Stamp::begin(self.owner, number);
         let stamp = Stamp::read(item).unwrap_or(first);
         stamp.updated(number, page_views).write(item);
         set_payload(item, &self.site.text, payload);
     }
 
     fn timeout(&self, kind: StoreKind) -> Minutes {
-        self.site.traffic.timeout(self.browser.robot, kind)
+        self.site.traffic.timeout(self.browser.robot(), kind)
     }
 }
 

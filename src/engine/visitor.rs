@@ -3,9 +3,10 @@
 use super::request::{Browser, page_request};
 use super::site::Site;
 use crate::clock::{self, Instant};
-use crate::traffic::{Arrivals, DeviceKey, RequestPlan, VisitPlan, Way};
+use crate::traffic::{Arrivals, DeviceKey, PagePlan, RequestPlan, VisitPlan, Way};
 use futures_util::future::join_all;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Lets every contact arrive at its intended instant, `started` being the schedule's zero.
 pub async fn arrive(site: Rc<Site>, arrivals: Arrivals, started: Instant) {
@@ -22,55 +23,52 @@ pub async fn arrive(site: Rc<Site>, arrivals: Arrivals, started: Instant) {
                 device,
             };
             let (stagger, drawn) = site.traffic.device(key);
-            let browser = Browser::new(&site, &contact, key, site.choose_cluster(drawn));
+            let browser = Browser::new(contact, device, site.choose_cluster(drawn));
             clock::spawn(visit(Rc::clone(&site), browser, arrival + stagger)).detach();
         }
     }
 }
 
-/// Plays the visits of one device. Between pages it holds little more than its cookies.
-async fn visit(site: Rc<Site>, browser: Browser, mut intended: Instant) {
-    let Browser { key, robot, .. } = browser;
-    for number in 0.. {
-        let mut page = 0;
-        loop {
-            clock::sleep_until(intended).await;
-            if clock::now() >= site.until.get() {
-                if intended < site.until.get() {
-                    // The generator was late, and the run is over.
-                    site.recorder.request_intended();
-                    site.recorder.request_not_sent();
+/// Plays the visits of one device. Between pages it holds little more than its cookies. (An async
+/// block, since an async function keeps its arguments twice.)
+fn visit(site: Rc<Site>, browser: Browser, mut intended: Instant) -> impl Future<Output = ()> {
+    async move {
+        for number in 0.. {
+            let plan = site.traffic.visit(browser.key(), browser.robot(), number);
+            for page in 0..plan.pages {
+                clock::sleep_until(intended).await;
+                if clock::now() >= site.until.get() {
+                    if intended < site.until.get() {
+                        // The generator was late, and the run is over.
+                        site.recorder.request_intended();
+                        site.recorder.request_not_sent();
+                    }
+                    return;
                 }
+                // Boxed, so that a visitor who thinks takes little memory.
+                let viewing = Box::pin(view_page(&site, &browser, number, page, plan, intended));
+                intended = clock::now() + viewing.await;
+            }
+            let Some(pause) = site.traffic.comes_back(browser.key().contact, number) else {
                 return;
-            }
-            let plan = site.traffic.visit(key, robot, number);
-            // Boxed, so that a visitor who thinks takes little memory.
-            Box::pin(view_page(&site, &browser, number, page, &plan, intended)).await;
-            let think_time = site.traffic.page(key, robot, number, page).think_time;
-            page += 1;
-            if page == plan.pages {
-                break;
-            }
-            intended = clock::now() + think_time;
+            };
+            intended = clock::now() + pause;
         }
-        let Some(pause) = site.traffic.comes_back(key.contact, number) else {
-            return;
-        };
-        intended = clock::now() + pause;
     }
 }
 
-/// Plays a page: its document, then whatever it fires at once.
+/// Plays a page: its document, then whatever it fires at once. Returns the think time after it.
 async fn view_page(
     site: &Site,
     browser: &Browser,
     visit: u32,
     page: u32,
-    plan: &VisitPlan,
+    plan: VisitPlan,
     intended: Instant,
-) {
-    let key = browser.key;
+) -> Duration {
+    let key = browser.key();
     let draw = |request| site.traffic.request(key, visit, page, request);
+    let PagePlan { ajax, think_time } = site.traffic.page(key, browser.robot(), visit, page);
     let document = draw(0);
     if plan.abandon && page + 1 == plan.pages {
         let log_out = RequestPlan {
@@ -78,14 +76,16 @@ async fn view_page(
             ..document
         };
         page_request(site, browser, &log_out, intended).await;
-        return;
+        return think_time;
     }
     page_request(site, browser, &document, intended).await;
-    let ajax = site.traffic.page(key, browser.robot, visit, page).ajax;
-    let loaded = clock::now();
-    join_all((1..=ajax).map(|request| {
-        let plan = draw(request);
-        async move { page_request(site, browser, &plan, loaded).await }
-    }))
-    .await;
+    if ajax > 0 {
+        let loaded = clock::now();
+        join_all((1..=ajax).map(|request| {
+            let plan = draw(request);
+            async move { page_request(site, browser, &plan, loaded).await }
+        }))
+        .await;
+    }
+    think_time
 }

@@ -139,6 +139,11 @@ impl Ledger {
         }
     }
 
+    /// Fetches what is known of a session into the processor's caches.
+    pub fn expect(&self, id: SessionId) {
+        std::hint::black_box(self.lives.get(&id).map(|life| life.ends));
+    }
+
     /// Who holds a session's lock, as far as the harness granted it.
     #[must_use]
     pub fn holder(&self, id: SessionId) -> Option<Holder> {
@@ -410,7 +415,7 @@ impl Ledger {
         };
         raised.life = Some(life.expected.life);
         raised.owner = Some(life.expected.owner());
-        life.ends += 1;
+        life.ends = life.ends.saturating_add(1);
         self.counts.without_data += u64::from(pages.is_none());
         integrity.checked(Promise::EndsOnce);
         if life.ends > 1 {
@@ -509,10 +514,10 @@ impl Ledger {
             ..Stamp::default()
         });
         if let Some(life) = find(&mut self.lives, &mut self.superseded, end.id, stamp) {
-            if let Some(before) = life.committed {
+            if let Some(before) = life.committed() {
                 self.page_views.committed_again += u64::from(before.min(pages));
             }
-            life.committed = life.committed.max(Some(pages));
+            life.commit(pages);
         }
     }
 
@@ -595,7 +600,7 @@ impl Ledger {
         }
         let performed = u64::from(life.performed);
         let views = &mut self.page_views;
-        match life.committed {
+        match life.committed() {
             Some(committed) => {
                 let kept = performed.min(committed.into());
                 views.committed += kept;

@@ -29,14 +29,15 @@ pub struct Life {
         reason = "a vector is three words in every life, and hardly any life needs one"
     )]
     pub possible: Option<Box<Vec<Possible>>>,
-    /// Session ends raised so far.
-    pub ends: u16,
+    /// Session ends raised so far; 255 stands for any more.
+    pub ends: u8,
     /// When the first one was raised.
     pub ended: Instant,
     /// Page views that the visitor saw succeed.
     pub performed: u32,
     /// Page views in what was committed, if anything was.
-    pub committed: Option<u32>,
+    committed_pages: u32,
+    was_committed: bool,
     /// Whether a request found it gone from the store.
     pub gone: bool,
     /// Whether it logged out.
@@ -114,6 +115,17 @@ impl Life {
         }
     }
 
+    /// Notes that the session was committed with so many page views.
+    pub fn commit(&mut self, pages: u32) {
+        self.committed_pages = self.committed_pages.max(pages);
+        self.was_committed = true;
+    }
+
+    /// Page views in what was committed, if anything was.
+    pub fn committed(&self) -> Option<u32> {
+        self.was_committed.then_some(self.committed_pages)
+    }
+
     /// The latest instant at which the session is due, when a minute of site time lasts `minute`.
     pub fn due(&self, minute: Duration) -> Instant {
         self.touched + self.timeout.lasting(minute)
@@ -153,6 +165,6 @@ mod tests {
     #[test]
     fn a_life_is_small() {
         // A simulated site of 100,000 contacts has 200,000 of them.
-        assert!(size_of::<Life>() <= 96, "{}", size_of::<Life>());
+        assert!(size_of::<Life>() <= 88, "{}", size_of::<Life>());
     }
 }

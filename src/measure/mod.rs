@@ -368,6 +368,10 @@ impl Recorder {
 }
 
 impl Observer for Recorder {
+    fn expect(&self, id: SessionId) {
+        self.state.borrow().ledgers[id.kind() as usize].expect(id);
+    }
+
     fn operation(&self, operation: &Operation) {
         let state = &mut *self.state.borrow_mut();
         let kind = operation.id.kind() as usize;

@@ -310,6 +310,11 @@ impl SessionStateStore for InprocStore {
         Ok(())
     }
 
+    fn expect(&self, id: SessionId) {
+        let sessions = self.cache.sessions.borrow();
+        std::hint::black_box(sessions.get(&id).map(|entry| entry.item.is_ours()));
+    }
+
     async fn dispose(&self) {
         self.cache.callback.borrow_mut().take();
         if let Some(wheel) = self.wheel.take() {

@@ -89,6 +89,10 @@ pub trait SessionStateStore {
     /// Called once at the end of every request (`EndRequest`).
     async fn end_request(&self, request: &RequestContext) -> Result<(), StoreError>;
 
+    /// Tells that a request is about to use a session. Changes nothing; a store in memory fetches
+    /// what it will need, so that the fetches of several stores overlap.
+    fn expect(&self, _id: SessionId) {}
+
     /// Stops pollers and subscriptions; no session end is raised after it returns (`Dispose`).
     async fn dispose(&self);
 }

@@ -208,6 +208,12 @@ impl SessionStateModule {
         }
     }
 
+    /// Tells that a request is about to use a session.
+    pub fn expect(&self, id: SessionId) {
+        self.store.expect(id);
+        self.observer.expect(id);
+    }
+
     /// Gives a session back (facts §2.3). Returns whether it is in the store now, so that the
     /// visitor keeps its cookie.
     ///

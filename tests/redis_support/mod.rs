@@ -190,7 +190,7 @@ pub fn request() -> RequestContext {
 /// An item with a text.
 pub fn item(text: &str) -> Item {
     let mut item = Item::new(Minutes(20));
-    item.set("data", Value::Text(Text::Owned(text.into())));
+    item.set("data", Value::Text(text.into()));
     item
 }
 

@@ -173,12 +173,8 @@ fn play(way: Way, [private, shared]: [Option<Verb>; 2]) -> [Vec<Verb>; 2] {
     let (private, shared) = (store(private), store(shared));
     let played = async move {
         let site = site(&private, &shared);
-        let key = DeviceKey {
-            contact: 0,
-            device: 0,
-        };
-        let browser = Browser::new(&site, &site.traffic.contact(0), key, 0);
-        browser.cookie.set(Some(browser.new_id(&site)));
+        let browser = Browser::new(site.traffic.contact(0), 0, 0);
+        browser.cookie.set(Some(browser.id_number()));
         let plan = RequestPlan {
             way,
             work: Duration::from_millis(20),

@@ -208,8 +208,8 @@ impl Layout {
 /// BinaryFormatter; ours stores its name, which the genuine one parses as well.
 #[must_use]
 pub fn uninitialized(timeout: Minutes) -> Item {
-    let text = item::Text::Owned("InitializeItem".into());
-    Item::from_values(timeout, vec![(ACTIONS.into(), Value::Text(text))])
+    let text = Value::Text("InitializeItem".into());
+    Item::from_values(timeout, vec![(ACTIONS.into(), text)])
 }
 
 /// Whether a session is still uninitialised.
