@@ -59,6 +59,9 @@ pub fn console(result: &Result) -> String {
         if run.partial {
             say("interrupted");
         }
+        for warning in &run.warnings {
+            say(&format!("warning: {warning}"));
+        }
         for objective in &run.objectives {
             let measured = objective.measured.as_deref().unwrap_or("never measured");
             let met = if objective.met { "met" } else { "NOT MET" };
