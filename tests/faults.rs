@@ -142,6 +142,10 @@ impl Drop for Playing {
 }
 
 /// Asks again until there is an answer.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "it waits for another process, on no clock of ours"
+)]
 fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     for _ in 0..10_000 {
         if let Some(answer) = ask() {

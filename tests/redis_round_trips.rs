@@ -6,7 +6,7 @@
 mod redis_support;
 
 use redis_support::*;
-use sessionbench::clock::{run_real, sleep, spawn};
+use sessionbench::clock::{now, run_real, sleep, spawn};
 use sessionbench::providers::ProviderSettings;
 use sessionbench::providers::redis::settings::{
     MicrosoftVersion, RedisKeyspace, RedisMicrosoft, RedisSettings, RedisSitecore,
@@ -95,6 +95,7 @@ impl Site {
         self.bench.reset_counts();
         Request {
             number: RequestNumber(1),
+            started: now(),
             context: request(),
         }
     }
@@ -211,6 +212,7 @@ fn waiting_for_a_lock_costs_one_more_every_half_second() {
         let site = Rc::new(Site::new(microsoft(MicrosoftVersion::V5)).await);
         let holder = Request {
             number: RequestNumber(2),
+            started: now(),
             context: request(),
         };
         let held = site

@@ -1,7 +1,7 @@
 //! The managed redis-server, as a real process.
 
 use sessionbench::clock::run_real;
-use sessionbench::providers::redis::settings::ConfigValue;
+use sessionbench::servers::ConfigValue;
 use sessionbench::servers::{RedisServer, StartError};
 use std::collections::BTreeMap;
 

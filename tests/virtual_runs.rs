@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails is to panic")]
 
-use sessionbench::engine::{Clock, Interrupt, Progress, Silent, play_all};
+use sessionbench::engine::{Clock, Interrupt, Progress, Silent, play_all, play_each};
 use sessionbench::measure::Promise;
 use sessionbench::result::{Distribution, Locks, Result, Run, SessionEnds};
 use sessionbench::scenario::parse;
@@ -69,7 +69,7 @@ fn violations(run: &Run) -> Vec<(u32, u64)> {
     broken.map(|it| (it.number, it.violations)).collect()
 }
 
-/// Every sum of design §5 holds, and the run is valid.
+/// Every sum holds, and the run is valid.
 #[track_caller]
 fn assert_conserved(run: &Run) {
     let uneven: Vec<_> = run.conservation.iter().filter(|it| !it.holds).collect();
@@ -462,4 +462,27 @@ fn a_visitor_thinks_after_a_page_however_long_it_took() {
     assert_eq!(run.requests.lag.max, 0);
     assert_eq!(run.requests.not_sent, 0);
     assert!(run.stores.iter().all(|store| store.locks.contended == 0));
+}
+
+#[test]
+fn the_result_so_far_is_kept_before_the_next_run_and_marked_as_partial() {
+    let yaml = scenario(
+        "clusters: { web: {} }\ncompare:\n- { name: first, private: inproc }\n\
+         - { name: second, private: inproc }\n",
+    );
+    let loaded = parse("test.yaml", &yaml).unwrap_or_else(|problems| panic!("{problems}"));
+    let progress: Rc<dyn Progress> = Rc::new(Silent);
+    let mut kept = Vec::new();
+    let whole = play_each(
+        &Rc::new(loaded.scenario),
+        &loaded.text,
+        Clock::Virtual,
+        &progress,
+        &Interrupt::default(),
+        |so_far| kept.push(so_far.clone()),
+    );
+    let whole = whole.unwrap();
+    assert_eq!((kept.len(), whole.runs.len()), (1, 2));
+    assert_eq!(kept[0].runs, whole.runs[..1]);
+    assert!(kept[0].partial && !whole.partial);
 }

@@ -152,6 +152,7 @@ async fn page_requests(provider: &Rc<dyn Provider>) -> Result<Speed, String> {
                 let context = RequestContext::default();
                 let request = Request {
                     number: RequestNumber(number),
+                    started: clock::now(),
                     context,
                 };
                 let mut session = match stored {

@@ -61,7 +61,7 @@ pub enum Outcome {
     Invalid,
 }
 
-/// The exit code of an outcome (design §6). An error that was not told yet is told here.
+/// The exit code of an outcome (README.md, "Exit codes"). An error that was not told yet is told here.
 #[must_use]
 pub fn exit_code(outcome: anyhow::Result<Outcome>) -> ExitCode {
     match outcome {

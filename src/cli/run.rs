@@ -36,24 +36,31 @@ pub struct RunArguments {
 /// # Errors
 /// The report cannot be written, or the clock cannot run.
 pub fn run(arguments: &RunArguments) -> anyhow::Result<Outcome> {
-    let Loaded {
-        mut scenario,
-        text,
-        warnings,
-    } = match scenario::load(&arguments.scenario) {
+    let mut loaded = match scenario::load(&arguments.scenario) {
         Ok(loaded) => loaded,
         Err(problems) => {
             eprint!("{}", problems.render(super::check::colours()));
             return Ok(Outcome::Configuration);
         }
     };
+    if !arguments.only.is_empty() {
+        loaded = match loaded.keep_only(&arguments.only) {
+            Ok(kept) => kept,
+            Err(unknown) => {
+                eprintln!("error: {unknown}");
+                return Ok(Outcome::Configuration);
+            }
+        };
+    }
+    let Loaded {
+        mut scenario,
+        text,
+        warnings,
+        ..
+    } = loaded;
     eprint!("{}", warnings.render(super::check::colours()));
     if let Some(seed) = arguments.seed {
         scenario.seed = seed;
-    }
-    if let Err(unknown) = keep_only(&mut scenario, &arguments.only) {
-        eprintln!("error: {unknown}");
-        return Ok(Outcome::Configuration);
     }
     let (clock, suffix) = match arguments.virtual_time {
         true => (Clock::Virtual, "-virtual"),
@@ -76,38 +83,28 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<Outcome> {
     };
     let started = environment::Stopwatch::start();
     let scenario = Rc::new(scenario);
-    let mut result = engine::play_all(&scenario, &text, clock, &show, &interrupt)?;
+    // Whatever happens to a later run, those before it are not lost.
+    let keep = |so_far: &mut result::Result| {
+        complete(so_far, &started);
+        if let Err(error) = report::write_result(so_far, &output) {
+            eprintln!("warning: {error}");
+        }
+    };
+    let mut result = engine::play_each(&scenario, &text, clock, &show, &interrupt, keep)?;
     drop(show);
-    result.environment = started.environment();
-    for run in &mut result.runs {
-        run.verdict = report::verdict(run, &result.scenario);
-    }
+    complete(&mut result, &started);
     super::write_report(&result, &output)?;
     println!("{}", report::console(&result));
     println!("Report: {}", output.join("report.html").display());
     Ok(judge(&result))
 }
 
-/// Leaves only the named entries of `compare`.
-fn keep_only(scenario: &mut scenario::Scenario, only: &[String]) -> Result<(), String> {
-    if only.is_empty() {
-        return Ok(());
+/// Adds to a result what the engine cannot know: where it was measured, and what it means.
+fn complete(result: &mut result::Result, started: &environment::Stopwatch) {
+    result.environment = started.environment();
+    for run in &mut result.runs {
+        run.verdict = report::verdict(run, &result.scenario);
     }
-    let names: Vec<_> = scenario
-        .compare
-        .iter()
-        .map(|entry| entry.name().to_owned())
-        .collect();
-    if let Some(unknown) = only.iter().find(|name| !names.contains(name)) {
-        return Err(format!(
-            "there is no run `{unknown}`; there are: {}",
-            names.join(", ")
-        ));
-    }
-    scenario
-        .compare
-        .retain(|entry| only.iter().any(|name| name == entry.name()));
-    Ok(())
 }
 
 /// What a result means for the exit code.

@@ -1,7 +1,8 @@
 //! `sessionbench schema`: JSON Schemas for editors and other programs.
 
 use super::Outcome;
-use crate::{report, scenario};
+use crate::report;
+use crate::scenario;
 use clap::{Args, ValueEnum};
 
 /// Arguments of `schema`.

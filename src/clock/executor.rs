@@ -64,8 +64,10 @@ pub struct Executor {
     inbox: Arc<Inbox>,
     timers: RefCell<Timers>,
     trace: Cell<u64>,
-    /// Wakes whoever runs the executor; `None` while it runs.
+    /// Wakes whoever runs the executor.
     outer: RefCell<Option<Waker>>,
+    /// Whether the executor pauses, so that whoever runs it must be woken for a task that can run.
+    paused: Cell<bool>,
 }
 
 impl Executor {
@@ -94,6 +96,7 @@ impl Executor {
             timers: RefCell::default(),
             trace: Cell::new(0),
             outer: RefCell::new(None),
+            paused: Cell::new(false),
         }
     }
 
@@ -162,18 +165,18 @@ impl Executor {
 
     /// Notes that the executor runs.
     pub fn enter(&self) {
-        self.outer.borrow_mut().take();
+        self.paused.set(false);
     }
 
     /// Notes that the executor pauses, and whom to wake when a task can run again. Returns whether
     /// one can already.
     pub fn leave(&self, waker: &Waker) -> bool {
-        *self.outer.borrow_mut() = Some(waker.clone());
-        let mut inbox_waker = lock(&self.inbox.waker);
-        match &mut *inbox_waker {
-            Some(old) => old.clone_from(waker),
-            empty => *empty = Some(waker.clone()),
+        let mut outer = self.outer.borrow_mut();
+        if !outer.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *outer = Some(waker.clone());
+            *lock(&self.inbox.waker) = Some(waker.clone());
         }
+        self.paused.set(true);
         self.inbox.filled.load(Ordering::Acquire)
     }
 
@@ -232,8 +235,10 @@ fn schedule(inbox: &Arc<Inbox>, task: Runnable) {
         };
         if Arc::ptr_eq(&executor.inbox, inbox) {
             executor.queue.borrow_mut().extend(task.take());
-            if let Some(outer) = executor.outer.borrow_mut().take() {
-                outer.wake();
+            if executor.paused.replace(false)
+                && let Some(outer) = &*executor.outer.borrow()
+            {
+                outer.wake_by_ref();
             }
         }
     });

@@ -123,11 +123,10 @@ impl Queue {
         }
         loop {
             self.cursor += 1;
-            let bucket = &mut self.fine[bucket(self.cursor)];
+            let bucket = std::mem::take(&mut self.fine[bucket(self.cursor)]);
             if !bucket.is_empty() {
                 self.in_fine -= bucket.len();
-                // The emptied bucket gets the other's memory for its next turn.
-                std::mem::swap(&mut self.open, bucket);
+                self.open = bucket;
                 self.open.sort_unstable_by(|one, other| other.cmp(one));
                 return true;
             }

@@ -130,7 +130,9 @@ mod linux {
                     Err(_) => ready.clear_ready(),
                 }
             }
-            if self.armed != Some(deadline) {
+            // A timer that fires too early costs one look around; setting it anew for every deadline
+            // that passes by, such as the limit of every operation, would cost a system call each.
+            if self.armed.is_none_or(|armed| deadline < armed) {
                 let once = Itimerspec {
                     it_interval: Timespec::default(),
                     it_value: timespec(wait - WAKE_EARLY),

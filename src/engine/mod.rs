@@ -1,23 +1,26 @@
 //! The engine: takes a scenario, returns a result.
 //!
 //! In: a checked [`Scenario`]. Out: one [`result::Run`] for each provider that is compared, played
-//! one after the other on the same visits. The way of one request: `run` brings the stores in and
-//! starts the traffic, `visitor` plays a device's visits, `request` takes one page request
+//! one after the other on the same visits. The way of one request: `run` has `stores` bring the
+//! stores in, starts the traffic and has `watch` follow it; `visitor` plays a device's visits, `request` takes one page request
 //! through balancer, CD server, private and shared session; `session_end` takes a session from
 //! the provider's callback to the commit.
 //!
-//! The surprising fact: the engine has one thread. More load means more processes, whose results
-//! can be merged; a second thread here would cost more than it brings (facts/measuring.md §3.5).
+//! The surprising fact: the engine has one thread; a second one would cost more than it brings
+//! (facts/measuring.md §3.5). A load that one thread cannot generate makes a run invalid.
 
+mod error;
 mod objectives;
 mod request;
 mod run;
 mod session_end;
 mod site;
+mod stores;
 mod validity;
 mod visitor;
+mod watch;
 
-pub use run::RunError;
+pub use error::RunError;
 
 use run::play;
 
@@ -103,11 +106,27 @@ pub fn play_all(
     progress: &Rc<dyn Progress>,
     interrupt: &Interrupt,
 ) -> Result<result::Result, EngineError> {
+    play_each(scenario, text, clock, progress, interrupt, |_| {})
+}
+
+/// As [`play_all`], and gives `keep` the result so far after each run but the last, marked as
+/// partial, so that a crash in a later run loses nothing.
+///
+/// # Errors
+/// As [`play_all`].
+pub fn play_each(
+    scenario: &Rc<Scenario>,
+    text: &str,
+    clock: Clock,
+    progress: &Rc<dyn Progress>,
+    interrupt: &Interrupt,
+    mut keep: impl FnMut(&mut result::Result),
+) -> Result<result::Result, EngineError> {
     let mut whole = result::Result {
         schema_version: SCHEMA_VERSION,
         environment: result::Environment::default(),
         scenario: describe(scenario, text),
-        partial: false,
+        partial: true,
         runs: Vec::new(),
         left_out: Vec::new(),
     };
@@ -138,9 +157,12 @@ pub fn play_all(
             Ok(run) => {
                 progress.run_done(&run);
                 whole.runs.push(run);
+                if at + 1 < of {
+                    keep(&mut whole);
+                }
             }
             Err(error) => {
-                let (reason, remedy) = (error.to_string(), error.remedy());
+                let (reason, remedy) = (error.reason(&name), error.remedy());
                 let run = LeftOut {
                     name,
                     reason,

@@ -168,3 +168,189 @@ impl Measured<'_> {
 fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::{Invariant, PageViews, Requests, StoreSample, Timeline};
+    use hdrhistogram::Histogram;
+    use std::collections::BTreeMap;
+
+    const MS: u64 = 1_000_000;
+
+    fn distribution(values: &[u64]) -> Distribution {
+        let mut histogram = Histogram::new(3).unwrap();
+        for &value in values {
+            histogram.record(value).unwrap();
+        }
+        Distribution::of(&histogram)
+    }
+
+    /// What one store kind did: a wait of so many milliseconds, and so many steals.
+    fn store(kind: &str, wait: u64, steals: u64) -> Store {
+        Store {
+            cluster: "web".to_owned(),
+            server: 0,
+            kind: kind.to_owned(),
+            operations: BTreeMap::new(),
+            locks: Locks {
+                acquire_wait: distribution(&[wait * MS]),
+                steals,
+                ..Locks::default()
+            },
+        }
+    }
+
+    fn ends(kind: &str, missed: u64) -> SessionEnds {
+        SessionEnds {
+            kind: kind.to_owned(),
+            missed,
+            ..SessionEnds::default()
+        }
+    }
+
+    /// 1,000 requests sent, 20 of them failed; waits of 100 ms for private sessions and 300 ms for
+    /// shared ones.
+    fn recorded() -> Recorded {
+        Recorded {
+            requests: Requests {
+                sent: 1000,
+                failed: BTreeMap::from([("store_timeout".to_owned(), 20)]),
+                per_second: 12.5,
+                response: distribution(&[50 * MS]),
+                ..Requests::default()
+            },
+            stores: vec![store("private", 100, 1), store("shared", 300, 2)],
+            session_ends: vec![ends("private", 4), ends("shared", 8)],
+            page_views: PageViews {
+                performed: 200,
+                lost_with_visit: 3,
+                lost_in_visit: 1,
+                ..PageViews::default()
+            },
+            integrity: (1..=12).map(invariant).collect(),
+            conservation: Vec::new(),
+            timeline: Timeline::default(),
+            contention: Vec::new(),
+            in_progress: (1.0, 1.0),
+        }
+    }
+
+    /// A promise that was broken as often as its number says.
+    fn invariant(number: u32) -> Invariant {
+        Invariant {
+            number,
+            promise: String::new(),
+            checked: 100,
+            violations: number.into(),
+            offenders: Vec::new(),
+        }
+    }
+
+    fn server(memory_bytes: Option<u64>) -> ServerUse {
+        ServerUse {
+            cluster: "web".to_owned(),
+            provider: "sessions".to_owned(),
+            before: StoreSample::default(),
+            peak: StoreSample {
+                memory_bytes,
+                ..StoreSample::default()
+            },
+            after: StoreSample::default(),
+            cpu_seconds_per_1000_requests: None,
+        }
+    }
+
+    fn judged(recorded: &Recorded, servers: &[ServerUse], text: &str) -> (Option<String>, bool) {
+        let objective = Objective::parse(text).unwrap();
+        let judged = judge(&[objective], recorded, servers).remove(0);
+        assert_eq!(judged.text, text);
+        (judged.measured, judged.met)
+    }
+
+    /// What was measured of the run above, and whether the objective holds.
+    #[track_caller]
+    fn check(text: &str, measured: &str, met: bool) {
+        let servers = [server(Some(2048)), server(Some(4096)), server(None)];
+        let judged = judged(&recorded(), &servers, text);
+        assert_eq!(judged, (Some(measured.to_owned()), met));
+    }
+
+    #[test]
+    fn a_span_is_judged_and_told_in_its_own_unit() {
+        // Three digits of a histogram.
+        check("request.response.p99 < 51ms", "50.004ms", true);
+        check("request.response.p99 < 50ms", "50.004ms", false);
+    }
+
+    #[test]
+    fn a_count_is_judged_as_it_is() {
+        check("request.failed <= 20", "20", true);
+        check("request.failed < 20", "20", false);
+    }
+
+    #[test]
+    fn a_share_is_judged_in_percent() {
+        check("request.failed.share <= 2%", "2.000 %", true);
+        check("page_views.lost.share < 1%", "2.000 %", false);
+    }
+
+    #[test]
+    fn a_rate_is_judged_per_second_or_minute() {
+        check("request.rate >= 12/s", "12.5/s", true);
+        check("request.rate >= 751/min", "12.5/s", false);
+    }
+
+    #[test]
+    fn a_size_is_that_of_the_largest_server() {
+        check("store.memory <= 4KiB", "4096 B", true);
+        check("store.memory < 4KiB", "4096 B", false);
+    }
+
+    #[test]
+    fn without_a_prefix_both_store_kinds_count_together() {
+        check("lock.steals == 3", "3", true);
+        check("session_end.missed == 12", "12", true);
+        check("lock.acquire_wait.max > 299ms", "300.155ms", true);
+    }
+
+    #[test]
+    fn a_prefix_leaves_one_store_kind() {
+        check("private.lock.steals == 1", "1", true);
+        check("shared.session_end.missed == 8", "8", true);
+        check("private.lock.acquire_wait.max < 101ms", "100.008ms", true);
+    }
+
+    #[test]
+    fn integrity_is_all_promises_or_the_third() {
+        check("integrity.violations == 78", "78", true);
+        check("integrity.lost_updates == 3", "3", true);
+    }
+
+    #[test]
+    fn page_views_lost_are_those_lost_with_and_in_a_visit() {
+        check("page_views.lost == 4", "4", true);
+    }
+
+    #[test]
+    fn what_was_never_measured_is_not_met() {
+        let mut nothing = recorded();
+        nothing.requests = Requests::default();
+        nothing.page_views = PageViews::default();
+        nothing.stores.clear();
+        for text in [
+            "request.response.p99 < 1h",
+            "request.failed.share < 100%",
+            "page_views.lost.share < 100%",
+            "lock.acquire_wait.p99 < 1h",
+            "session_end.lateness.p99 < 1h",
+            "store.memory < 1MiB",
+        ] {
+            assert_eq!(
+                judged(&nothing, &[server(None)], text),
+                (None, false),
+                "{text}"
+            );
+        }
+    }
+}

@@ -81,11 +81,12 @@ pub async fn page_request(site: &Site, browser: &Browser, plan: &RequestPlan, in
     browser.affinity.set(Some(at as u16));
     let server = &cluster.servers[at as usize];
     let in_progress = server.begin();
+    let sent = clock::now();
     let request = Request {
         number: site.next_request(),
+        started: sent,
         context: RequestContext::default(),
     };
-    let sent = clock::now();
     site.recorder.request_sent(server.index, sent);
     let has_cookie = browser.cookie.get().is_some();
     let id_number = browser.id_number();

@@ -1,4 +1,4 @@
-//! Whether a run's numbers can be trusted, and what they cannot prove (design §5).
+//! Whether a run's numbers can be trusted, and what they cannot prove (METHODOLOGY.md, "Validity").
 
 use crate::measure::{Promise, Recorded};
 use crate::result::{Generator, Invariant, Offender, Validity};

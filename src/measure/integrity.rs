@@ -16,7 +16,8 @@ pub enum Promise {
     NoLostUpdate,
     /// 4: session end fires exactly once.
     EndsOnce,
-    /// 5: session end is not early.
+    /// 5: session end is not early. The in-process store breaks this by design, by up to 1 s: it
+    /// does not move an expiry by less (facts §3.2).
     NotEarly,
     /// 6: session end is not later than 60 s.
     NotLate,
@@ -24,7 +25,8 @@ pub enum Promise {
     SurvivesCrash,
     /// 8: page views are conserved.
     PageViewsConserved,
-    /// 9: no session is used after its end, and none resurrects.
+    /// 9: no session is used after its end, and none resurrects. A provider that polls breaks this
+    /// by design: a session that is due lives on until the next poll (facts §9.1).
     NoUseAfterEnd,
     /// 10: sessions do not mix.
     NoMixUp,
@@ -68,7 +70,9 @@ impl Promise {
             Self::NotLate => "session end comes within 60 s of the deadline",
             Self::SurvivesCrash => "session end survives the death of a CD server",
             Self::PageViewsConserved => "every page view is committed or still in a live session",
-            Self::NoUseAfterEnd => "no session is used after its end or after it was due",
+            Self::NoUseAfterEnd => {
+                "no session is used after its end, or between its due instant and its end"
+            }
             Self::NoMixUp => "a session holds its own contact's data",
             Self::Liveness => "a waiting request gets its session",
             Self::HonestHarness => "the load generator was not the bottleneck",

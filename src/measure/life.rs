@@ -127,8 +127,11 @@ impl Life {
     }
 
     /// The latest instant at which the session is due, when a minute of site time lasts `minute`.
-    pub fn due(&self, minute: Duration) -> Instant {
-        self.touched + self.timeout.lasting(minute)
+    pub const fn due(&self, minute: Duration) -> Instant {
+        // In nanoseconds at once: this is asked several times in every page request.
+        let minute = minute.as_nanos() as u64;
+        let timeout = minute.saturating_mul(self.timeout.0 as u64);
+        Instant::from_nanos(self.touched.as_nanos().saturating_add(timeout))
     }
 
     /// The earliest instant at which the session is due.

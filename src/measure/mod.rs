@@ -316,7 +316,7 @@ impl OperationMeter {
     }
 }
 
-/// The sums that must come out even (design §5).
+/// The sums that must come out even (METHODOLOGY.md, "Sums").
 fn conservation(requests: &Requests, ends: &[SessionEnds], views: &PageViews) -> Vec<Conservation> {
     let sum = |equation: String, left, right| Conservation {
         equation,

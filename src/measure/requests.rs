@@ -84,6 +84,7 @@ pub struct RequestMeter {
     sent: u64,
     ok: u64,
     failed: BTreeMap<Failure, u64>,
+    troubles: Troubles,
     measured: u64,
     by_way: BTreeMap<Way, u64>,
     response: Values,
@@ -97,6 +98,24 @@ pub struct RequestMeter {
     edges: Edges,
     intervals: Intervals,
     step: StepMeter,
+}
+
+/// What went wrong at the store under requests, whatever became of them.
+#[derive(Default)]
+struct Troubles {
+    timeouts: u64,
+    retries: u64,
+    swallowed: u64,
+    undecodable: u64,
+}
+
+impl Troubles {
+    fn add(&mut self, context: &RequestContext) {
+        self.timeouts += u64::from(context.timeouts.get());
+        self.retries += u64::from(context.retries.get());
+        self.swallowed += u64::from(context.swallowed.get());
+        self.undecodable += u64::from(context.undecodable.get());
+    }
 }
 
 #[derive(Default)]
@@ -178,6 +197,7 @@ impl RequestMeter {
             sent: 0,
             ok: 0,
             failed: BTreeMap::new(),
+            troubles: Troubles::default(),
             measured: 0,
             by_way: BTreeMap::new(),
             response: Values::default(),
@@ -236,6 +256,7 @@ impl RequestMeter {
             None => self.ok += 1,
             Some(failure) => *self.failed.entry(failure).or_default() += 1,
         }
+        self.troubles.add(request.context);
         let response = request.done.since(request.intended);
         let lag = request.sent.since(request.intended);
         self.step.done += 1;
@@ -333,6 +354,10 @@ impl RequestMeter {
                 .map(|(why, n)| (why.name().to_owned(), *n))
                 .collect(),
             in_flight: self.in_progress.now,
+            timeouts: self.troubles.timeouts,
+            retries: self.troubles.retries,
+            swallowed: self.troubles.swallowed,
+            undecodable: self.troubles.undecodable,
             measured: self.measured,
             per_second: self.measured as f64 / length,
             by_way: self

@@ -112,16 +112,28 @@ pub enum ReadError {
 pub fn write_all(result: &result::Result, directory: &Path) -> Result<Vec<PathBuf>, WriteError> {
     let mut written = Vec::new();
     for exporter in EXPORTERS {
-        for file in exporter(result)? {
-            let path = directory.join(&file.name);
-            write_whole(&path, &file.contents).map_err(|source| WriteError::Io {
-                path: path.clone(),
-                source,
-            })?;
-            written.push(path);
-        }
+        written.extend(write_files(exporter(result)?, directory)?);
     }
     Ok(written)
+}
+
+/// Writes `result.json` alone, as [`write_all`] does.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_result(result: &result::Result, directory: &Path) -> Result<(), WriteError> {
+    write_files(json(result)?, directory).map(drop)
+}
+
+fn write_files(files: Vec<File>, directory: &Path) -> Result<Vec<PathBuf>, WriteError> {
+    let write = |file: File| {
+        let path = directory.join(&file.name);
+        match write_whole(&path, &file.contents) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(WriteError::Io { path, source }),
+        }
+    };
+    files.into_iter().map(write).collect()
 }
 
 /// Reads a `result.json`.
@@ -220,6 +232,15 @@ mod tests {
             assert!(written.contains(&directory.join(name)), "{name}");
         }
         assert!(written.iter().all(|path| path.is_file()));
+    }
+
+    #[test]
+    fn a_result_can_be_kept_alone_while_runs_are_still_to_come() {
+        let directory = tempfile::tempdir().unwrap();
+        write_result(&testing::comparison(), directory.path()).unwrap();
+        let kept: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+        assert_eq!(kept.len(), 1);
+        read(&directory.path().join("result.json")).unwrap();
     }
 
     #[test]

@@ -12,7 +12,9 @@ mod histogram;
 
 pub use histogram::{Distribution, HistogramError};
 
-use crate::providers::{Capabilities, Detection, ServerInfo, StoreSample};
+pub use crate::providers::{BackgroundWork, Detection, ServerInfo, StoreSample};
+
+use crate::providers::Capabilities;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -126,10 +128,16 @@ pub struct Run {
     pub contention: Vec<SessionTimeline>,
     /// What the stores' servers used.
     pub servers: Vec<ServerUse>,
+    /// What pollers and subscriptions of providers did beside the requests.
+    #[serde(default)]
+    pub background: Vec<Background>,
     /// What this process used: the generator of the load must not be what is measured.
     pub generator: Generator,
     /// What was to hold.
     pub objectives: Vec<Objective>,
+    /// What went wrong beside the measurement, such as keys that could not be removed.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// What the numbers mean, in plain language; the most important first.
     pub verdict: Vec<String>,
 }
@@ -220,6 +228,18 @@ pub struct Requests {
     pub failed: BTreeMap<String, u64>,
     /// Still in progress when the run ended.
     pub in_flight: u64,
+    /// Store operations of all requests that ran into their time limit.
+    #[serde(default)]
+    pub timeouts: u64,
+    /// Attempts of store operations after the first.
+    #[serde(default)]
+    pub retries: u64,
+    /// Errors that a provider kept to itself, so that a session looked empty (`throwOnError`).
+    #[serde(default)]
+    pub swallowed: u64,
+    /// Sessions that a request found and could not decode.
+    #[serde(default)]
+    pub undecodable: u64,
     /// Requests measured: sent after the warm-up.
     pub measured: u64,
     /// Requests measured per second of measured time.
@@ -395,7 +415,7 @@ pub struct PageViews {
 /// A promise, and how often it was broken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Invariant {
-    /// Its number in facts/simulation.md §5.
+    /// Its number in METHODOLOGY.md.
     pub number: u32,
     /// What is promised.
     pub promise: String,
@@ -509,6 +529,17 @@ pub struct ServerUse {
     pub after: StoreSample,
     /// Seconds of CPU that the server used per 1,000 page requests.
     pub cpu_seconds_per_1000_requests: Option<f64>,
+}
+
+/// What a provider's pollers and subscriptions did in a cluster, over all its instances.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Background {
+    /// Cluster.
+    pub cluster: String,
+    /// The provider's name in the scenario.
+    pub provider: String,
+    /// What they did.
+    pub work: BackgroundWork,
 }
 
 /// What this process used.

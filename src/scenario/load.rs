@@ -4,6 +4,7 @@ use super::problem::{Problem, Problems, Severity};
 use super::source::Document;
 use super::{Scenario, rules, secrets, structure};
 use serde_yaml::with::singleton_map_recursive;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -21,6 +22,53 @@ pub struct Loaded {
     pub text: String,
     /// What will not show what its author expects.
     pub warnings: Problems,
+    /// The tree that the scenario came from.
+    document: Document,
+}
+
+/// A name that stands in no entry of `compare`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no run `{name}`; there are: {}", known.join(", "))]
+pub struct UnknownRun {
+    name: String,
+    known: Vec<String>,
+}
+
+impl Loaded {
+    /// Leaves only these entries of `compare`, the providers that they use, and the warnings about
+    /// them.
+    ///
+    /// # Errors
+    /// There is no entry of a name.
+    pub fn keep_only(mut self, names: &[String]) -> Result<Self, UnknownRun> {
+        let compared = &self.scenario.compare;
+        let known: Vec<String> = compared.iter().map(|it| it.name().to_owned()).collect();
+        if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+            let name = name.clone();
+            return Err(UnknownRun { name, known });
+        }
+        let used_before = used(&self.scenario);
+        let kept = |name: &str| names.iter().any(|kept| kept == name);
+        // The tree loses the same entries, so that a warning still finds its place in the file.
+        let mut stays = known.iter().map(|name| kept(name));
+        self.document
+            .retain_items("compare", || stays.next().unwrap_or(true));
+        self.scenario.compare.retain(|it| kept(it.name()));
+        let used_now = used(&self.scenario);
+        self.scenario
+            .providers
+            .retain(|name, _| used_now.contains(name) || !used_before.contains(name));
+        let warnings = rules::check(&self.scenario, &self.document);
+        self.warnings = self.warnings.of_the_same_file(warnings);
+        Ok(self)
+    }
+}
+
+/// Providers that some run uses.
+fn used(scenario: &Scenario) -> BTreeSet<String> {
+    let clusters = scenario.runs().into_iter().flat_map(|run| run.clusters);
+    let names = clusters.flat_map(|cluster| [Some(cluster.private), cluster.shared]);
+    names.flatten().collect()
 }
 
 /// Reads and checks a file.
@@ -99,5 +147,59 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Problems> {
         scenario,
         text: secrets::hide(text),
         warnings: Problems::new(name, text, problems),
+        document,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two runs, of which the second is warned of: its sessions end with nobody to commit them.
+    const COMPARED: &str = "\
+name: compared
+time: { duration: 1min }
+contacts: { arrivals: { poisson: { rate: 60/min } } }
+visits: { pages: 2, think_time: 1s }
+clusters: { web: { servers: 2 } }
+providers:
+  sitecore: { redis_sitecore: {} }
+  microsoft: { redis_microsoft: {} }
+compare:
+  - { name: good, private: sitecore, shared: sitecore }
+  - { name: bad, private: microsoft, shared: sitecore }
+";
+
+    fn warnings_of(name: &str) -> String {
+        let loaded = parse("compared.yaml", COMPARED).unwrap();
+        let kept = loaded.keep_only(&[name.to_owned()]).unwrap();
+        kept.warnings.render(false)
+    }
+
+    #[test]
+    fn a_run_that_is_not_played_is_not_warned_of() {
+        let all = parse("compared.yaml", COMPARED).unwrap();
+        assert!(all.warnings.render(false).contains("microsoft"));
+        let warnings = warnings_of("good");
+        assert!(!warnings.contains("microsoft"), "{warnings}");
+    }
+
+    #[test]
+    fn a_run_that_is_played_is_warned_of_at_its_own_line() {
+        let warnings = warnings_of("bad");
+        assert!(
+            warnings.contains("name: bad, private: microsoft"),
+            "{warnings}"
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_not_compared_is_refused_with_those_that_are() {
+        let loaded = parse("compared.yaml", COMPARED).unwrap();
+        let error = loaded.keep_only(&["ugly".to_owned()]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no run `ugly`; there are: good, bad"
+        );
+    }
 }

@@ -105,6 +105,13 @@ impl Problems {
         Self { source, problems }
     }
 
+    /// Other problems of the same file.
+    #[must_use]
+    pub fn of_the_same_file(&self, problems: Vec<Problem>) -> Self {
+        // Hiding a secret moves nothing, so places in the text as it is shown are those of the file.
+        Self::new(self.source.name(), self.source.inner(), problems)
+    }
+
     /// The problems.
     #[must_use]
     pub fn list(&self) -> &[Problem] {

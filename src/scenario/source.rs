@@ -39,6 +39,18 @@ impl Document {
         Ok(Self { root, problems })
     }
 
+    /// Removes items of a list under an outermost key, as if they did not stand in the file.
+    pub fn retain_items(&mut self, key: &str, mut stays: impl FnMut() -> bool) {
+        let Value::Mapping(entries) = &mut self.root.value else {
+            return;
+        };
+        for entry in entries.iter_mut().filter(|entry| entry.key == key) {
+            if let Value::List(items) = &mut entry.node.value {
+                items.retain(|_| stays());
+            }
+        }
+    }
+
     /// Where the caret goes for a path: its value if that is written in one piece, else its key.
     /// For what the file leaves out, the nearest enclosing key.
     #[must_use]

@@ -6,7 +6,7 @@
 
 pub mod redis;
 
-pub use redis::RedisServer;
+pub use redis::{ConfigValue, RedisServer};
 
 /// Why a managed server is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,8 @@
 
 use super::StartError;
 use crate::clock;
-use crate::providers::redis::settings::ConfigValue;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -48,6 +49,16 @@ const RESERVED: [&str; 16] = [
     "supervised",
     "unixsocket",
 ];
+
+/// A value in redis.conf.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ConfigValue {
+    /// A number.
+    Number(i64),
+    /// A word or several.
+    Text(String),
+}
 
 /// A running redis-server of ours. Dropping it kills the server and removes its directory.
 #[derive(Debug)]

@@ -104,6 +104,7 @@ impl From<OwnName> for Name {
 }
 
 impl PartialEq for Name {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Own(one), Self::Own(other)) => one == other,
@@ -369,6 +370,7 @@ impl Item {
         &self.values[..self.values.len() - usize::from(self.removed)]
     }
 
+    #[inline]
     fn position(&self, name: &Name) -> Option<usize> {
         self.live().iter().position(|(known, _)| known == name)
     }

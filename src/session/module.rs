@@ -41,7 +41,7 @@ pub struct Constants {
     pub poll_gap: Duration,
     /// Age at which a lock is released by force.
     pub steal_after: Duration,
-    /// A request that has waited this long fails.
+    /// A request this old that still waits fails.
     pub execution_timeout: Duration,
     /// Requests of one session that may wait in one server.
     pub queue_limit: u32,
@@ -71,6 +71,9 @@ impl Constants {
 pub struct Request {
     /// Its number in the run.
     pub number: RequestNumber,
+    /// When it came in; its execution timeout counts from here, over the waits for all its
+    /// sessions.
+    pub started: Instant,
     /// What its providers count and remember.
     pub context: RequestContext,
 }
@@ -186,7 +189,7 @@ impl SessionStateModule {
                             return Err(wait.give_up(error.into()));
                         }
                     }
-                    wait.until_next_poll(asked).await?;
+                    wait.until_next_poll().await?;
                     continue;
                 }
             };
@@ -457,7 +460,7 @@ impl<'a> Wait<'a> {
     }
 
     /// Waits for the next tick of the poll timer (facts §2.2, steps 5 and 6).
-    async fn until_next_poll(&mut self, asked: Instant) -> Result<(), AcquireError> {
+    async fn until_next_poll(&mut self) -> Result<(), AcquireError> {
         let completed = clock::now();
         let constants = &self.module.constants;
         let since = match self.since {
@@ -470,7 +473,7 @@ impl<'a> Wait<'a> {
         let earliest = (completed + constants.poll_gap).since(since).as_nanos() as u64;
         let tick = earliest.div_ceil(interval).max(1) * interval;
         clock::sleep_until(since + Duration::from_nanos(tick)).await;
-        if clock::now().since(asked) >= constants.execution_timeout {
+        if clock::now().since(self.request.started) >= constants.execution_timeout {
             return Err(self.give_up(AcquireError::WaitedTooLong));
         }
         Ok(())

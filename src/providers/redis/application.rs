@@ -142,8 +142,8 @@ mod tests {
                     &keys.lock,
                     &keys.data,
                     &keys.timeout,
-                    &keys.shadow,
-                    &keys.end_claim,
+                    &keys.shadow(),
+                    &keys.end_claim(),
                 ] {
                     assert_eq!(application.owner(key), Some(Owner::Session(id)), "{key}");
                 }
@@ -187,7 +187,7 @@ mod tests {
     fn a_shadow_key_tells_its_session() {
         let id = SessionId::shared(ID);
         let keys = Layout::V5.keys("site", id);
-        assert_eq!(shadow_owner("site", &keys.shadow), Some(id));
+        assert_eq!(shadow_owner("site", &keys.shadow()), Some(id));
         assert_eq!(shadow_owner("site", &keys.timeout), None);
     }
 }

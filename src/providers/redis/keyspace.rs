@@ -86,7 +86,7 @@ impl KeyspaceStore {
         let life = self.heard.shadow_life(timeout);
         let mut command = cmd("SET");
         command
-            .arg(self.microsoft().keys(id).shadow)
+            .arg(self.microsoft().keys(id).shadow())
             .arg(1)
             .arg("PX")
             .arg(milliseconds(life));
@@ -187,7 +187,7 @@ impl SessionStateStore for KeyspaceStore {
             .remove_item(request, id, lock, item)
             .await?;
         // DEL is no `expired` event, so the end is raised here and only here.
-        let delete = cmd("DEL").arg(self.microsoft().keys(id).shadow).take();
+        let delete = cmd("DEL").arg(self.microsoft().keys(id).shadow()).take();
         let deleted = self
             .microsoft()
             .connections()

@@ -69,10 +69,22 @@ pub struct Keys {
     pub data: String,
     /// The timeout in seconds.
     pub timeout: String,
+    /// What all keys of the session begin with.
+    stem: String,
+}
+
+impl Keys {
     /// The shadow that expires first, for `redis_keyspace`.
-    pub shadow: String,
+    #[must_use]
+    pub fn shadow(&self) -> String {
+        [self.stem.as_str(), SHADOW].concat()
+    }
+
     /// The claim on the session's end, for `redis_keyspace`.
-    pub end_claim: String,
+    #[must_use]
+    pub fn end_claim(&self) -> String {
+        [self.stem.as_str(), END_CLAIM].concat()
+    }
 }
 
 impl Layout {
@@ -100,8 +112,7 @@ impl Layout {
             lock: key(lock),
             data: key(data),
             timeout: key(timeout),
-            shadow: key(SHADOW),
-            end_claim: key(END_CLAIM),
+            stem,
         }
     }
 

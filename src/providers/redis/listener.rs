@@ -134,7 +134,7 @@ impl Heard {
     async fn claim(&self, id: SessionId) -> bool {
         let life = self.shadow_life(self.store.seat().timeout) / 2;
         let set = cmd("SET")
-            .arg(self.store.keys(id).end_claim)
+            .arg(self.store.keys(id).end_claim())
             .arg(self.store.seat().server)
             .arg("NX")
             .arg("PX")

@@ -1,5 +1,7 @@
 //! Settings of the Redis providers under the genuine providers' names (facts §1.7, §9.4).
 
+pub use crate::servers::ConfigValue;
+
 use crate::quantity::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,16 +73,6 @@ pub struct ManagedRedis {
     pub config: BTreeMap<String, ConfigValue>,
     /// Volatile keys that live through the run beside the sessions, as other applications' would.
     pub other_volatile_keys: u32,
-}
-
-/// A value in redis.conf.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum ConfigValue {
-    /// A number.
-    Number(i64),
-    /// A word or several.
-    Text(String),
 }
 
 /// Settings that every Redis provider shares, under the genuine provider's names.

@@ -19,10 +19,10 @@ pub(super) fn answer(result: &Result) -> String {
     let aside = result.runs.len() - sound.len();
     if aside > 0 {
         says.push(format!(
-            "{} not valid or not whole and count for nothing here.",
+            "{} for nothing here.",
             match aside {
-                1 => "One run is".to_owned(),
-                many => format!("{many} runs are"),
+                1 => "One run is not valid or not whole and counts".to_owned(),
+                many => format!("{many} runs are not valid or not whole and count"),
             }
         ));
     }
@@ -87,17 +87,27 @@ fn session_ends(sound: &[&Run]) -> Vec<String> {
             ));
         }
         [.., (latest, late_ends)] => {
-            if let Some((soonest, ends)) = timed.iter().find(|(_, ends)| reliable(ends)) {
+            let mut reliable = timed.iter().filter(|(_, ends)| reliable(ends));
+            let best = reliable.next();
+            if let Some((best, ends)) = best {
+                let praise = match reliable.next() {
+                    Some(_) => format!(
+                        "Of the providers that hardly ever miss an end or raise it too early, \
+                         {best} is the soonest"
+                    ),
+                    None => format!(
+                        "Of the providers that end sessions, only {best} hardly ever misses an \
+                         end or raises it too early"
+                    ),
+                };
+                says.push(format!("{praise}: {}.", half_and_most(ends)));
+            }
+            if best.is_none_or(|(best, _)| best != latest) {
                 says.push(format!(
-                    "Of the providers that end their sessions, and not too early, {soonest} is \
-                     the soonest: {}.",
-                    half_and_most(ends)
+                    "The latest is {latest}: {}.",
+                    half_and_most(late_ends)
                 ));
             }
-            says.push(format!(
-                "The latest is {latest}: {}.",
-                half_and_most(late_ends)
-            ));
         }
     }
     for run in sound {
@@ -122,7 +132,11 @@ fn session_ends(sound: &[&Run]) -> Vec<String> {
         .map(|(number, what)| format!("{} {what}", format::count(number)))
         .collect();
         if !faults.is_empty() {
-            says.push(format!("{} has {} ends.", run.name, faults.join(", ")));
+            let ends = match ends.missed + ends.premature + ends.duplicates {
+                1 => "end",
+                _ => "ends",
+            };
+            says.push(format!("{} has {} {ends}.", run.name, faults.join(", ")));
         }
     }
     says
@@ -198,7 +212,23 @@ mod tests {
     fn who_misses_ends_or_ends_early_is_not_the_soonest() {
         let mut result = comparison();
         result.runs[3].session_ends[0].missed = 100;
-        assert!(answer(&result).contains("inproc is the soonest"));
+        let answer = answer(&result);
+        assert!(
+            answer.contains("only inproc hardly ever misses"),
+            "{answer}"
+        );
+    }
+
+    #[test]
+    fn the_only_reliable_provider_is_not_called_the_latest_as_well() {
+        let mut result = comparison();
+        for run in &mut result.runs[2..] {
+            run.session_ends[0].missed = 1000;
+        }
+        result.runs[0].session_ends[0].lateness.p99 = 3_600_000_000_000;
+        let answer = answer(&result);
+        assert!(answer.contains("only inproc"), "{answer}");
+        assert!(!answer.contains("The latest is"), "{answer}");
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use super::markup::{Cell, Table, escape, prose};
 use super::{Page, answer, figure, swatch, verdict};
-use crate::providers::Detection;
 use crate::report::format::{self, NOTHING, time_of};
 use crate::report::{merge, plots};
-use crate::result::{Distribution, Locks, Result, Run, SessionEnds};
+use crate::result::{Detection, Distribution, Locks, Result, Run, SessionEnds};
 
 /// Sentences of a verdict that stand in front.
 const FIRST_SENTENCES: usize = 3;
@@ -245,9 +244,14 @@ fn comparison(result: &Result) -> String {
             all => Cell::number(format!("{met} of {all}")).bad_if(met < all),
         }
     });
-    table
-        .bare()
-        .replacen("<table>", "<table class=\"compare\">", 1)
+    table.bare().replacen(
+        "<table>",
+        &format!(
+            "<table class=\"compare\" style=\"--runs:{}\">",
+            result.runs.len()
+        ),
+        1,
+    )
 }
 
 fn mechanism(run: &Run) -> &'static str {

@@ -1,13 +1,13 @@
 //! What a run ran on: clusters, providers, the stores' servers, the load generator.
 
 use super::markup::{Cell, Table};
-use crate::providers::StoreSample;
 use crate::report::format::{self, NOTHING};
-use crate::result::{ProviderInfo, Run, ServerUse};
+use crate::result::{Background, ProviderInfo, Run, ServerUse, StoreSample};
 
 /// All tables of this kind.
 pub(super) fn blocks(run: &Run) -> String {
     let mut html: String = run.servers.iter().map(server_use).collect();
+    html.extend(run.background.iter().map(background));
     html.push_str(&generator(run));
     html.push_str(&clusters(run));
     html
@@ -48,6 +48,34 @@ fn server_use(server: &ServerUse) -> String {
     table.under(&format!(
         "Server behind {} in {}",
         server.provider, server.cluster
+    ))
+}
+
+fn background(background: &Background) -> String {
+    let work = &background.work;
+    let mut table = Table::of_numbers(&["", ""]);
+    let rows = [
+        ("Ticks of pollers", work.ticks, false),
+        ("Of those, failed", work.failed_ticks, true),
+        ("Notifications heard", work.events, false),
+        ("Subscriptions made anew", work.resubscriptions, true),
+        ("Expired sessions claimed", work.claimed, false),
+        ("Claimed by another first", work.claimed_by_others, false),
+        ("Expired without data", work.without_data, true),
+        ("Not to be decoded", work.undecodable, true),
+        ("Handlers that threw", work.failed_ends, true),
+        ("Not removed from the store", work.failed_removals, true),
+    ];
+    for (name, number, fault) in rows {
+        // What a provider never does has no row.
+        if number > 0 {
+            let cell = Cell::number(format::count(number)).bad_if(fault);
+            table.row(name, [cell]);
+        }
+    }
+    table.under(&format!(
+        "In the background of {} in {}",
+        background.provider, background.cluster
     ))
 }
 

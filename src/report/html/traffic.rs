@@ -54,6 +54,18 @@ fn outcomes(run: &Run) -> String {
         table.row(&format!("Failed: {reason}"), [Cell::fault(*failed)]);
     }
     table.row("In progress at the end", number(requests.in_flight));
+    let troubles = [
+        ("Store operations timed out", requests.timeouts),
+        ("Store operations tried again", requests.retries),
+        ("Errors kept secret", requests.swallowed),
+        ("Sessions not to be decoded", requests.undecodable),
+    ];
+    if troubles.iter().any(|(_, number)| *number > 0) {
+        table.group("At the stores");
+        for (name, number) in troubles {
+            table.row(name, [Cell::fault(number)]);
+        }
+    }
     table.group("Measured, by way through the session");
     for (way, count) in &requests.by_way {
         table.row(way, number(*count));

@@ -3,11 +3,10 @@
 
 mod parts;
 
-use crate::providers::Detection;
 use crate::result::{
-    Conservation, Distribution, Environment, Generator, Interval, Invariant, LeftOut, Objective,
-    Offender, PageViews, Requests, Result, Run, SCHEMA_VERSION, ScenarioInfo, ServerRequests,
-    ServerUse, SessionEnds, Timeline, Validity,
+    Conservation, Detection, Distribution, Environment, Generator, Interval, Invariant, LeftOut,
+    Objective, Offender, PageViews, Requests, Result, Run, SCHEMA_VERSION, ScenarioInfo,
+    ServerRequests, ServerUse, SessionEnds, Timeline, Validity,
 };
 use hdrhistogram::Histogram;
 use parts::{Even, cluster, contention, response, sample, store, timeline};
@@ -101,8 +100,10 @@ pub(crate) fn blank(name: &str) -> Run {
         timeline: Timeline::default(),
         contention: Vec::new(),
         servers: Vec::new(),
+        background: Vec::new(),
         generator: Generator::default(),
         objectives: Vec::new(),
+        warnings: Vec::new(),
         verdict: Vec::new(),
     }
 }
@@ -266,6 +267,7 @@ fn run(
                     values: distribution(values),
                 })
                 .collect(),
+            ..Requests::default()
         },
         stores: ["private", "shared"]
             .into_iter()

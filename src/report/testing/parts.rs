@@ -1,9 +1,9 @@
 //! What the made-up runs are made of.
 
 use super::{MS, POLL, S, distribution};
-use crate::providers::{Detection, ServerInfo, StoreSample};
 use crate::result::{
-    ClusterInfo, LockSpan, Locks, Operations, ProviderInfo, SessionTimeline, Store, Timeline,
+    ClusterInfo, Detection, LockSpan, Locks, Operations, ProviderInfo, ServerInfo, SessionTimeline,
+    Store, StoreSample, Timeline,
 };
 use std::collections::BTreeMap;
 

@@ -8,13 +8,17 @@
 //! accident but the design of keyspace notifications, which every server hears (facts §10.3).
 
 mod ends;
+mod stores;
 
 use super::format::{count, counted, duration, percent};
 use super::merge;
-use crate::result::{Run, ScenarioInfo, SessionEnds};
+use crate::result::{Detection, Run, ScenarioInfo, SessionEnds};
 
 /// Waits below this share of the poll interval did not wait for a poll.
 const PART_OF_A_POLL: u64 = 2;
+
+/// The promise that no session is used after its end, by its number.
+const USE_AFTER_END: u32 = 9;
 
 /// What the numbers of a run mean, in plain language; the most important first.
 #[must_use]
@@ -28,6 +32,7 @@ pub fn verdict(run: &Run, scenario: &ScenarioInfo) -> Vec<String> {
     ends::session_ends(run, scenario, "shared", &mut says);
     waits(run, scenario, "shared", &mut says);
     failures(run, &mut says);
+    stores::troubles(run, &mut says);
     says.extend(run.validity.unproven.iter().cloned());
     soundness(run, &mut says);
     says
@@ -102,12 +107,29 @@ fn promises(run: &Run, says: &mut Vec<String>) {
         .iter()
         .filter(|promise| promise.violations > 0 && !(4..=7).contains(&promise.number));
     for promise in broken {
+        let by_design = match promise.number == USE_AFTER_END && only_before_a_poll(run) {
+            true => ", by design: it polls, and a session that is due lives on until the next poll",
+            false => "",
+        };
         says.push(format!(
-            "Broke the promise “{}” {}.",
+            "Broke the promise “{}” {}{by_design}.",
             promise.promise,
             counted(promise.violations, "time", "times")
         ));
     }
+}
+
+/// Whether all sessions that were used too late were so between their due instant and a poll.
+fn only_before_a_poll(run: &Run) -> bool {
+    let poll = Some(Detection::Poll);
+    let polls = |kind: &str| {
+        run.clusters.iter().all(|cluster| match kind {
+            "shared" => (cluster.shared.iter()).all(|shared| shared.detection == poll),
+            _ => cluster.private.detection == poll,
+        })
+    };
+    let mut ends = run.session_ends.iter();
+    ends.all(|ends| ends.used_after_end == 0 && (ends.resurrected == 0 || polls(&ends.kind)))
 }
 
 fn waits(run: &Run, scenario: &ScenarioInfo, kind: &str, says: &mut Vec<String>) {
@@ -243,6 +265,7 @@ mod tests {
     use crate::report::testing::{
         blank, empty, inproc, redis_keyspace, redis_microsoft, redis_sitecore,
     };
+    use crate::result::{Background, BackgroundWork};
 
     fn says(run: &Run) -> String {
         verdict(run, &empty().scenario).join("\n")
@@ -321,6 +344,121 @@ mod tests {
     #[test]
     fn a_faultless_run_is_praised_with_its_numbers() {
         assert!(says(&inproc()).contains("Every one of 4,800 session ends fired exactly once"));
+    }
+
+    /// The ninth promise broken once, by a session that was served before its end.
+    fn used_late(mut run: Run) -> Run {
+        run.session_ends[0].resurrected = 1;
+        run.integrity[0].number = USE_AFTER_END;
+        run.integrity[0].violations = 1;
+        run
+    }
+
+    #[test]
+    fn a_session_served_before_the_next_poll_is_told_as_the_design_of_polling() {
+        assert!(says(&used_late(redis_sitecore())).contains("1 time, by design: it polls"));
+    }
+
+    #[test]
+    fn a_session_used_after_its_end_is_nobodys_design() {
+        let mut run = used_late(redis_sitecore());
+        run.session_ends[0].used_after_end = 1;
+        assert!(!says(&run).contains("by design"));
+        assert!(!says(&used_late(inproc())).contains("by design"));
+    }
+
+    #[test]
+    fn ends_in_process_up_to_a_second_early_are_early_by_design() {
+        let mut run = inproc();
+        run.session_ends[0].premature = 1;
+        run.session_ends[0].earliness = crate::report::testing::distribution(&[900_000_000]);
+        assert!(says(&run).contains("does not move an expiry by less than 1 s, by design"));
+    }
+
+    fn in_the_background(mut run: Run, work: BackgroundWork) -> String {
+        run.background.push(Background {
+            cluster: run.clusters[0].name.clone(),
+            provider: run.clusters[0].private.name.clone(),
+            work,
+        });
+        says(&run)
+    }
+
+    #[test]
+    fn a_session_that_cannot_be_decoded_is_told_as_what_stops_the_poller() {
+        let work = BackgroundWork {
+            ticks: 20,
+            failed_ticks: 12,
+            undecodable: 12,
+            ..BackgroundWork::default()
+        };
+        let says = in_the_background(redis_sitecore(), work);
+        assert!(says.contains("stopped the poller of"), "{says}");
+        assert!(
+            says.contains("12 times: each tick meets it first"),
+            "{says}"
+        );
+        assert!(!says.contains("failed in"), "{says}");
+    }
+
+    #[test]
+    fn ticks_that_failed_for_another_reason_are_told() {
+        let work = BackgroundWork {
+            ticks: 20,
+            failed_ticks: 3,
+            undecodable: 1,
+            ..BackgroundWork::default()
+        };
+        let says = in_the_background(redis_sitecore(), work);
+        assert!(says.contains("failed in 2 of 20 ticks"), "{says}");
+    }
+
+    #[test]
+    fn a_subscription_made_anew_is_told_as_events_that_were_lost() {
+        let work = BackgroundWork {
+            resubscriptions: 1,
+            ..BackgroundWork::default()
+        };
+        let says = in_the_background(redis_keyspace(), work);
+        assert!(says.contains("broke 1 time: what expired"), "{says}");
+    }
+
+    #[test]
+    fn errors_that_a_provider_kept_to_itself_are_told() {
+        let mut run = inproc();
+        run.requests.swallowed = 3;
+        assert!(says(&run).contains("the session looked empty: 3 errors."));
+    }
+
+    #[test]
+    fn what_was_left_behind_is_told() {
+        let mut run = inproc();
+        run.warnings
+            .push("sessions could not be cleaned up".to_owned());
+        assert!(says(&run).contains("Warning: sessions could not be cleaned up."));
+    }
+
+    #[test]
+    fn compressed_time_is_named_where_it_overstates() {
+        let mut run = redis_keyspace();
+        run.session_ends[0].without_data = 2;
+        run.session_ends[1].contact_gone = 2;
+        // At scale 10, a minute lasts 6 s.
+        let says = says(&run);
+        assert_eq!(
+            says.matches("a minute of the site lasts 6 s here").count(),
+            1
+        );
+    }
+
+    #[test]
+    fn at_the_real_pace_nothing_is_overstated() {
+        let mut run = redis_keyspace();
+        run.session_ends[0].without_data = 2;
+        let mut scenario = empty().scenario;
+        scenario.scale = 1.0;
+        let says = verdict(&run, &scenario).join("\n");
+        assert!(!says.contains("a minute of the site lasts"), "{says}");
     }
 
     #[test]

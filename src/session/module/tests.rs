@@ -262,6 +262,7 @@ impl Bench {
 fn request(number: u64) -> Request {
     Request {
         number: RequestNumber(number),
+        started: clock::now(),
         context: RequestContext::default(),
     }
 }
@@ -395,6 +396,22 @@ fn a_waiter_fails_at_its_own_execution_timeout() {
         bench.store.hold();
         bench.store.always_fresh.set(true);
         let result = bench.acquire(1, Access::Exclusive).await;
+        assert_eq!(result.err(), Some(AcquireError::WaitedTooLong));
+        assert_eq!(clock::now(), at(110_000));
+    });
+}
+
+#[test]
+fn the_waits_of_a_request_for_two_sessions_add_up_to_its_execution_timeout() {
+    play(async |bench| {
+        // The request is 100 s old when it asks for its second session.
+        let request = request(1);
+        sleep(ms(100_000)).await;
+        bench.store.hold();
+        let result = bench
+            .module
+            .acquire(&request, id(), Access::Exclusive, TIMEOUT)
+            .await;
         assert_eq!(result.err(), Some(AcquireError::WaitedTooLong));
         assert_eq!(clock::now(), at(110_000));
     });
