@@ -255,9 +255,11 @@ fn a_server_without_memory_fails_requests() {
 
 #[test]
 fn a_server_that_evicts_loses_sessions_without_failing_a_request() {
-    let config = "maxmemory: 1100kb, maxmemory-policy: allkeys-lru";
+    // Room for some sixty of the sessions, of which twice as many live at once.
+    let config = "maxmemory: 3mb, maxmemory-policy: allkeys-lru";
     let config = format!("server: {{ managed: {{ config: {{ {config} }} }} }}");
-    let (code, run) = Playing::start(&sitecore(&config)).run();
+    let large = sitecore(&config) + "data: { private: { initial: 32KiB } }\n";
+    let (code, run) = Playing::start(&large).run();
     assert_ne!(code, 0);
     assert_eq!(run["requests"]["failed"], serde_json::json!({}));
     assert!(count(private_ends(&run, "missed")) > 0);
@@ -265,17 +267,21 @@ fn a_server_that_evicts_loses_sessions_without_failing_a_request() {
 }
 
 #[test]
-fn one_session_that_cannot_be_decoded_keeps_those_behind_it_from_ending() {
+fn sessions_that_cannot_be_decoded_keep_those_behind_them_from_ending() {
     let playing = Playing::start(&sitecore("")).started();
     let (_, address) = playing.server();
-    let key = until(|| {
-        let mut keys = keys(&address).into_iter();
-        keys.find(|key| key.contains("_private") && key.ends_with("_SessionStateItemCollection"))
-    });
-    let () = ask(&address, &["SET", &key, "garbage", "KEEPTTL"]);
+    some_sessions(&address);
+    let is_data =
+        |key: &String| key.contains("_private") && key.ends_with("_SessionStateItemCollection");
+    // All there are: one that a request holds right now is overwritten at its release.
+    for key in keys(&address).into_iter().filter(is_data) {
+        let () = ask(&address, &["SET", &key, "garbage", "KEEPTTL"]);
+    }
     let (code, run) = playing.run();
     assert_ne!(code, 0);
-    assert!(count(private_ends(&run, "missed")) > 1);
+    assert!(count(&run["background"][0]["work"]["undecodable"]) > 0);
+    let poisoned = count(&run["requests"]["undecodable"]);
+    assert!(count(private_ends(&run, "missed")) > poisoned);
 }
 
 #[test]
