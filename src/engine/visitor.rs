@@ -32,7 +32,7 @@ pub async fn arrive(site: Rc<Site>, arrivals: Arrivals, started: Instant) {
 /// Plays the visits of one device. Between pages it holds little more than its cookies.
 #[allow(
     clippy::manual_async_fn,
-    reason = "an async function keeps its arguments twice"
+    reason = "an async function keeps its arguments twice, and there are very many visitors"
 )]
 fn visit(site: Rc<Site>, browser: Browser, mut intended: Instant) -> impl Future<Output = ()> {
     async move {
