@@ -69,6 +69,13 @@ async fn compare() -> Result<(), String> {
         .server()
         .map(|server| server.address.clone())
         .unwrap_or_default();
+    let process_id = provider
+        .server()
+        .and_then(|server| server.settings.get("process_id"));
+    println!(
+        "  placement: {}",
+        apart(process_id.and_then(|id| id.parse().ok()))
+    );
     let mut ratios = Vec::new();
     let mut above = Vec::new();
     for round in 1..=ROUNDS {
@@ -97,6 +104,30 @@ async fn compare() -> Result<(), String> {
         median(&mut above)
     );
     provider.close().await.map_err(|error| error.to_string())
+}
+
+/// Gives the server a processor of its own, and this process, with the `redis-benchmark` that it
+/// starts, another one: the scheduler would move them about in the middle of a measurement.
+#[cfg(target_os = "linux")]
+fn apart(server: Option<i32>) -> String {
+    use rustix::process::Pid;
+    use rustix::thread::{CpuSet, sched_setaffinity};
+    let pin = |process: Option<Pid>, processor| {
+        let mut set = CpuSet::new();
+        set.set(processor);
+        sched_setaffinity(process, &set).is_ok()
+    };
+    let server = server.and_then(Pid::from_raw);
+    if server.is_some() && pin(server, 0) && pin(None, 1) {
+        "the server on processor 0, its clients on processor 1".to_owned()
+    } else {
+        "left to the scheduler".to_owned()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn apart(_server: Option<i32>) -> String {
+    "left to the scheduler".to_owned()
 }
 
 fn median(values: &mut [f64]) -> f64 {
