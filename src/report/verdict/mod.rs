@@ -462,6 +462,21 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_evicted_keys_is_told_with_their_number() {
+        let mut run = redis_sitecore();
+        run.servers[0].peak.evicted_keys = Some(7);
+        assert!(says(&run).contains("evicted 7 keys: sessions are lost"));
+    }
+
+    #[test]
+    fn a_server_that_is_gone_at_the_end_is_told() {
+        let mut run = redis_sitecore();
+        run.servers[0].before.commands = Some(1);
+        run.servers[0].after.commands = None;
+        assert!(says(&run).contains("did not answer when the run was over"));
+    }
+
+    #[test]
     fn a_lost_update_is_told_even_when_every_session_ended() {
         let mut run = inproc();
         run.page_views.lost_in_visit = 7;
