@@ -29,8 +29,11 @@ pub async fn arrive(site: Rc<Site>, arrivals: Arrivals, started: Instant) {
     }
 }
 
-/// Plays the visits of one device. Between pages it holds little more than its cookies. (An async
-/// block, since an async function keeps its arguments twice.)
+/// Plays the visits of one device. Between pages it holds little more than its cookies.
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an async function keeps its arguments twice, and there is one of these per device"
+)]
 fn visit(site: Rc<Site>, browser: Browser, mut intended: Instant) -> impl Future<Output = ()> {
     async move {
         for number in 0.. {
