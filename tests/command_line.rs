@@ -252,6 +252,33 @@ fn schema_prints_the_shipped_schemas() {
     }
 }
 
+/// Twenty-minute sessions in two seconds on a real redis-server.
+const ON_REDIS: &str = "
+name: on-redis
+time: { duration: 20min, scale: 600, drain: 5s }
+contacts: { arrivals: { poisson: { rate: 3/min } } }
+visits: { pages: 2, think_time: 1min, ajax: 2 }
+clusters: { web: { servers: 2, private: store, shared: store } }
+providers: { store: { redis_sitecore: {} } }
+";
+
+#[test]
+fn the_result_of_a_run_on_a_real_store_keeps_to_the_shipped_schema() {
+    let bench = Bench::new(ON_REDIS);
+    bench.run(&["--quiet"]).code(0);
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let schema = fs::read_to_string(root.join("docs/result.schema.json")).unwrap();
+    let schema = serde_json::from_str(&schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let result = bench.result();
+    assert!(result["runs"][0]["session_ends"][0]["ended_once"].as_u64() > Some(0));
+    let errors: Vec<_> = validator
+        .iter_errors(&result)
+        .map(|it| it.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
 #[test]
 fn providers_are_listed_as_json() {
     let mut command = sessionbench();

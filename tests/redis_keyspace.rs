@@ -7,7 +7,7 @@ mod redis_support;
 use redis_support::*;
 use sessionbench::clock::run_real;
 use sessionbench::providers::redis::settings::{
-    Claim, Notifications, RedisKeyspace, RedisSettings,
+    Claim, Notifications, RedisKeyspace, RedisServer, RedisSettings,
 };
 use sessionbench::providers::{ConnectError, ProviderSettings, Seat, connect};
 use sessionbench::quantity::Span;
@@ -380,4 +380,35 @@ async fn until_long(what: &str, condition: impl Fn() -> bool) {
         );
         sessionbench::clock::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[test]
+fn sampling_the_server_raises_no_session_end() {
+    run_real(async {
+        // Between so many keys, and looking once a second, Redis itself does not find the shadow
+        // before the test is over.
+        let RedisServer::Managed(mut server) = managed(&[("hz", 1)]).server else {
+            panic!("not managed");
+        };
+        server.other_volatile_keys = 10_000;
+        let bench = bench(settings(RedisSettings {
+            server: RedisServer::Managed(server),
+            ..RedisSettings::default()
+        }))
+        .await;
+        let (store, ends) = listen(&bench, &fast_seat(0, MINUTE)).await;
+        store_new(&store, id(7), "hello").await;
+        let seconds = || bench.ask::<(f64, f64)>("TIME").0;
+        let stored = seconds();
+        until("the session is due", || seconds() >= stored + 2.0).await;
+        // As many steps of SCAN as it takes to walk through the whole database.
+        for _ in 0..50 {
+            bench.provider.sample().await.unwrap();
+        }
+        assert!(ends.seen.borrow().is_empty());
+        // A look at the shadow itself does raise it.
+        assert_eq!(bench.ask::<i64>(&format!("TTL {KEY}_Timeout")), -2);
+        until("the session ends", || !ends.seen.borrow().is_empty()).await;
+    })
+    .unwrap();
 }

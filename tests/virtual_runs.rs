@@ -474,3 +474,15 @@ fn the_result_so_far_is_kept_before_the_next_run_and_marked_as_partial() {
     assert_eq!(kept[0].runs, whole.runs[..1]);
     assert!(kept[0].partial && !whole.partial);
 }
+
+#[test]
+fn a_visitor_thinks_after_a_page_however_long_it_took() {
+    let run = run(&scenario(
+        "visits: { pages: 5, think_time: 1s, work: 10s, ajax: 0 }",
+    ));
+    assert_conserved(&run);
+    // Pages intended while the one before was at work would be sent late.
+    assert_eq!(run.requests.lag.max, 0);
+    assert_eq!(run.requests.not_sent, 0);
+    assert!(run.stores.iter().all(|store| store.locks.contended == 0));
+}

@@ -6,13 +6,13 @@ use sessionbench::clock::{self, Instant};
 use sessionbench::measure::{EndDesign, ProcessUse, Recorder, Setup};
 use sessionbench::providers::redis::settings::{RedisMicrosoft, RedisSettings};
 use sessionbench::providers::{self, Provider, ProviderSettings, Seat};
-use sessionbench::session::item::TextPool;
 use sessionbench::session::module::{
     Access, Constants, Ending, Request, Session, SessionStateModule,
 };
 use sessionbench::session::observer::{Observer, RequestNumber, ServerIndex};
 use sessionbench::session::settings::ModuleSettings;
 use sessionbench::session::stamp::set_payload;
+use sessionbench::session::value::TextPool;
 use sessionbench::session::{Minutes, RequestContext, SessionId, Stamp, StoreKind};
 use sessionbench::traffic::shared_id;
 use std::cell::Cell;

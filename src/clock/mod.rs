@@ -71,7 +71,14 @@ pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Res
         if let Poll::Ready(value) = future.as_mut().poll(context) {
             return Poll::Ready(Ok(value));
         }
-        let sleep = limiting.get_or_insert_with(|| sleep(limit));
+        let Some(sleep) = &mut limiting else {
+            // The first time nothing can have passed yet: the timer is set without asking the time
+            // once more.
+            let mut first = sleep(limit);
+            first.register(context);
+            limiting = Some(first);
+            return Poll::Pending;
+        };
         Pin::new(sleep).poll(context).map(|()| Err(Elapsed))
     })
     .await
@@ -90,18 +97,24 @@ pub struct Sleep {
     timer: Option<timers::Timer>,
 }
 
+impl Sleep {
+    /// Has the task woken at the deadline.
+    fn register(&mut self, context: &mut Context<'_>) {
+        executor::current(|executor| {
+            executor.set_timer(&mut self.timer, self.deadline, context.waker());
+        });
+    }
+}
+
 impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        executor::current(|executor| {
-            if executor.now() >= self.deadline {
-                return Poll::Ready(());
-            }
-            let deadline = self.deadline;
-            executor.set_timer(&mut self.timer, deadline, context.waker());
-            Poll::Pending
-        })
+        if now() >= self.deadline {
+            return Poll::Ready(());
+        }
+        self.register(context);
+        Poll::Pending
     }
 }
 

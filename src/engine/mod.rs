@@ -181,7 +181,7 @@ pub fn play_each(
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The operating system refuses a timer or an event queue.
-    #[error("the clock cannot run: {0}")]
+    #[error("the clock cannot run")]
     System(#[from] std::io::Error),
     /// A defect of ours.
     #[error("in virtual time, {0}")]

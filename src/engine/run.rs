@@ -14,7 +14,7 @@ use crate::measure::{ProcessUse, Recorded, Recorder, Setup};
 use crate::result::{Background, ClusterInfo, Generator, Run, ServerUse};
 use crate::scenario::{Objective, RunPlan, Scenario};
 use crate::session::StoreKind;
-use crate::session::item::TextPool;
+use crate::session::value::TextPool;
 use crate::topology::Cluster;
 use crate::traffic::{Arrivals, Traffic, shared_id};
 use std::cell::Cell;

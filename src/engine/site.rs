@@ -2,8 +2,8 @@
 
 use crate::clock::Instant;
 use crate::measure::Recorder;
-use crate::session::item::TextPool;
 use crate::session::observer::RequestNumber;
+use crate::session::value::TextPool;
 use crate::topology::Cluster;
 use crate::traffic::{ContactPlan, Traffic};
 use std::cell::Cell;

@@ -11,7 +11,7 @@ pub const LAG_LIMIT: Duration = Duration::from_millis(10);
 const CPU_LIMIT: f64 = 0.95;
 
 /// Relative difference of the two sides of Little's law beyond which something is mislabelled.
-const LITTLE_LIMIT: f64 = 0.05;
+const LITTLE_LIMIT: f64 = 0.01;
 
 /// Fewer requests than this say nothing about Little's law.
 const LITTLE_NEEDS: u64 = 1000;

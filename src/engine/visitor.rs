@@ -32,7 +32,7 @@ pub async fn arrive(site: Rc<Site>, arrivals: Arrivals, started: Instant) {
 /// Plays the visits of one device. Between pages it holds little more than its cookies.
 #[allow(
     clippy::manual_async_fn,
-    reason = "an async function keeps its arguments twice, and there is one of these per device"
+    reason = "an async function keeps its arguments twice, and there are very many visitors"
 )]
 fn visit(site: Rc<Site>, browser: Browser, mut intended: Instant) -> impl Future<Output = ()> {
     async move {
@@ -50,7 +50,9 @@ fn visit(site: Rc<Site>, browser: Browser, mut intended: Instant) -> impl Future
                 }
                 // Boxed, so that a visitor who thinks takes little memory.
                 let viewing = Box::pin(view_page(&site, &browser, number, page, plan, intended));
-                intended = clock::now() + viewing.await;
+                let think_time = viewing.await;
+                // Only now: the visitor thinks after the page, not beside it.
+                intended = clock::now() + think_time;
             }
             let Some(pause) = site.traffic.comes_back(browser.key().contact, number) else {
                 return;

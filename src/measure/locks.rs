@@ -158,22 +158,28 @@ impl Queues {
         let left = Left {
             waited,
             overtook: queue.waiters.iter().any(|(_, asked)| *asked < grant.asked),
-            free_since: queue.released.take(),
+            // The lock stays free under a request that only reads.
+            free_since: queue.released.take_if(|_| grant.exclusive),
         };
         if queue.waiters.is_empty() {
             self.queues.remove(&grant.id);
         }
         if let Some(trace) = self.traces.get_mut(&grant.id) {
             trace.total_wait_ns += grant.granted.since(grant.asked).as_nanos() as u64;
+            // Who only reads holds nothing that it could release.
+            let released_ns = (!grant.exclusive).then_some(grant.granted.as_nanos());
             match trace.span(grant.request) {
-                Some(span) => span.granted_ns = Some(grant.granted.as_nanos()),
+                Some(span) => {
+                    span.granted_ns = Some(grant.granted.as_nanos());
+                    span.released_ns = released_ns;
+                }
                 // Someone who need not wait, but whom waiters see overtake them.
                 None if left.overtook => trace.push(LockSpan {
                     request: grant.request.0,
                     server: grant.server.0,
                     asked_ns: grant.asked.as_nanos(),
                     granted_ns: Some(grant.granted.as_nanos()),
-                    released_ns: None,
+                    released_ns,
                 }),
                 None => {}
             }
@@ -346,6 +352,20 @@ mod tests {
             ),
             expected
         );
+    }
+
+    #[test]
+    fn who_only_reads_holds_nothing_and_ends_no_hand_over() {
+        let mut queues = two_wait();
+        queues.released(ID(), RequestNumber(9), at(24), at(25));
+        let reader = Grant {
+            exclusive: false,
+            ..grant(1, 10, 30)
+        };
+        assert_eq!(queues.granted(&reader).free_since, None);
+        let span = &queues.timelines(Instant::START)[0].requests[0];
+        assert_eq!((span.granted_ns, span.released_ns), (Some(30), Some(30)));
+        assert_eq!(queues.granted(&grant(2, 20, 40)).free_since, Some(at(25)));
     }
 
     #[test]

@@ -95,6 +95,7 @@ pub struct RequestMeter {
     bytes_sent: Values,
     bytes_received: Values,
     in_progress: Level,
+    edges: Edges,
     intervals: Intervals,
     step: StepMeter,
 }
@@ -130,6 +131,18 @@ struct Level {
     since: Instant,
     /// Request-nanoseconds.
     integral: u128,
+}
+
+/// Time that requests spent in the measured time without being measured, or outside of it although
+/// they are: what Little's law must add and take off at the two edges.
+#[derive(Default)]
+struct Edges {
+    /// Request-nanoseconds within the measured time, of requests sent before it.
+    before: u128,
+    /// Request-nanoseconds after the measured time, of requests sent within it.
+    after: u128,
+    /// Sum of the instants from which the requests in progress count, in nanoseconds.
+    open: u128,
 }
 
 /// What happened since the last step of the timeline.
@@ -168,7 +181,7 @@ pub struct RequestStep {
 pub struct Progress {
     /// Mean number of requests in progress.
     pub mean: f64,
-    /// Throughput times mean service time.
+    /// Throughput times mean service time, with what the edges of the measured time cut off.
     pub expected: f64,
 }
 
@@ -199,6 +212,7 @@ impl RequestMeter {
                 since: Instant::START,
                 integral: 0,
             },
+            edges: Edges::default(),
             intervals: Intervals {
                 length: Duration::from_secs(1),
                 start: Instant::START,
@@ -223,6 +237,8 @@ impl RequestMeter {
     pub fn sent(&mut self, server: ServerIndex, now: Instant) {
         self.sent += 1;
         self.change_level(now, 1);
+        let counts_from = self.clipped(now);
+        self.edges.open += counts_from;
         let server = &mut self.by_server[server.0 as usize];
         server.in_progress += 1;
         server.most_in_progress = server.most_in_progress.max(server.in_progress);
@@ -231,6 +247,9 @@ impl RequestMeter {
     /// A request was answered.
     pub fn done(&mut self, request: &RequestDone<'_>) {
         self.change_level(request.done, -1);
+        let counts_from = self.clipped(request.sent);
+        let inside = self.clipped(request.done) - counts_from;
+        self.edges.open -= counts_from;
         let server = &mut self.by_server[request.server.0 as usize];
         server.in_progress -= 1;
         match request.failure {
@@ -245,8 +264,11 @@ impl RequestMeter {
         self.step.response.record_duration(response);
         self.step.lag_max = self.step.lag_max.max(lag);
         if request.sent < self.measured_from || request.sent >= self.measured_until {
+            self.edges.before += inside;
             return;
         }
+        // What it spent after the measured time is in its service, and in no level.
+        self.edges.after += request.done.since(request.sent).as_nanos() - inside;
         self.measured += 1;
         *self.by_way.entry(request.way).or_default() += 1;
         self.response.record_duration(response);
@@ -284,14 +306,25 @@ impl RequestMeter {
         level.now = level.now.saturating_add_signed(by);
     }
 
+    /// An instant in nanoseconds, moved to the nearer edge of the measured time if it is outside.
+    fn clipped(&self, at: Instant) -> u128 {
+        let inside = at.max(self.measured_from).min(self.measured_until);
+        inside.since(Instant::START).as_nanos()
+    }
+
     /// Both sides of Little's law over the measured time.
     #[must_use]
     pub fn progress(&self) -> Progress {
         let length = (self.measured_until.since(self.measured_from).as_nanos() as f64).max(1.0);
-        let throughput = self.measured as f64 / length;
+        let served = self.measured as f64 * self.service.histogram().mean();
+        let until = self.clipped(self.measured_until);
+        let unanswered = u128::from(self.in_progress.now) * until - self.edges.open;
+        let edges = (self.edges.before + unanswered) as f64 - self.edges.after as f64;
+        let mut level = self.in_progress.integral;
+        level += u128::from(self.in_progress.now) * (until - self.clipped(self.in_progress.since));
         Progress {
-            mean: self.in_progress.integral as f64 / length,
-            expected: throughput * self.service.histogram().mean(),
+            mean: level as f64 / length,
+            expected: (served + edges) / length,
         }
     }
 

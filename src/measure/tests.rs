@@ -94,6 +94,32 @@ fn requests_in_progress_are_counted_within_the_measured_time_only() {
     assert!((recorded.in_progress.0 - 0.2).abs() < 1e-9);
 }
 
+#[test]
+fn littles_law_holds_for_requests_that_cross_the_edges_of_the_measured_time() {
+    let recorded = finished(at(30), |recorder| {
+        request(recorder, 4, 13);
+        request(recorder, 12, 13);
+        request(recorder, 18, 29);
+        request(recorder, 22, 25);
+        recorder.request_sent(ServerIndex(0), at(26));
+    });
+    let (mean, expected) = recorded.in_progress;
+    assert!((mean - 0.6).abs() < 1e-9, "{mean}");
+    // The mean of a histogram has three digits.
+    assert!((expected - mean).abs() < 0.01, "{expected}");
+}
+
+#[test]
+fn littles_law_holds_when_requests_are_never_answered() {
+    let recorded = finished(at(30), |recorder| {
+        recorder.request_sent(ServerIndex(0), at(5));
+        recorder.request_sent(ServerIndex(0), at(15));
+    });
+    let (mean, expected) = recorded.in_progress;
+    assert!((mean - 1.5).abs() < 1e-9, "{mean}");
+    assert!((expected - mean).abs() < 1e-9, "{expected}");
+}
+
 fn write(recorder: &Recorder, id: SessionId, owner: u64) {
     let stamp = Stamp::begin(owner, 1);
     let mut item = Item::new(Minutes(1));

@@ -10,7 +10,7 @@ const WIDTH: usize = 100;
 /// Columns of the name.
 const NAME: usize = 22;
 
-/// A table of all runs in plain text, at most 100 columns wide: how late session ends came and
+/// A table of all runs in plain text, at most 100 columns wide but for errors: how late session ends came and
 /// which went wrong, waits, responses, objectives, and what was left out.
 #[must_use]
 pub fn console(result: &Result) -> String {
@@ -69,11 +69,9 @@ pub fn console(result: &Result) -> String {
         }
     }
     for left in &result.left_out {
-        let _ = writeln!(
-            text,
-            "{}",
-            cut(&format!("{} left out: {}", left.name, left.reason), WIDTH)
-        );
+        // An error that is cut tells nothing: its cause stands at its end.
+        let reason = left.reason.replace(char::is_control, " ");
+        let _ = writeln!(text, "{} left out: {reason}", left.name);
         if let Some(remedy) = &left.remedy {
             // A command that is cut is no command.
             let _ = writeln!(text, "  {remedy}");
@@ -159,6 +157,13 @@ mod tests {
     #[test]
     fn what_was_left_out_comes_with_its_remedy() {
         assert!(console(&comparison()).ends_with("  apt-get install postgresql\n"));
+    }
+
+    #[test]
+    fn why_a_run_is_left_out_is_told_to_the_end() {
+        let mut result = comparison();
+        result.left_out[0].reason = format!("{}: hz potato", "x".repeat(150));
+        assert!(console(&result).contains("hz potato"));
     }
 
     #[test]

@@ -510,7 +510,7 @@ pub struct LockSpan {
     pub asked_ns: u64,
     /// When it got the lock, if it did.
     pub granted_ns: Option<u64>,
-    /// When it released the lock, if it did.
+    /// When it released the lock, if it did; a request that only reads, when it got the session.
     pub released_ns: Option<u64>,
 }
 
@@ -553,7 +553,8 @@ pub struct Generator {
     pub memory_bytes: u64,
     /// Mean number of requests in progress.
     pub mean_in_progress: f64,
-    /// What Little's law expects it to be: throughput times mean response.
+    /// What Little's law expects it to be: throughput times mean service, less what requests of the
+    /// measured time spent after it, with what requests sent before spent in it.
     pub expected_in_progress: f64,
 }
 

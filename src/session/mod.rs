@@ -12,11 +12,13 @@ pub mod module;
 pub mod observer;
 pub mod settings;
 pub mod stamp;
+pub mod value;
 
 pub use contract::{
     Actions, EndNotice, ExpireCallback, Found, GetItem, LockId, Noticed, RequestContext,
     SessionStateStore, StoreError,
 };
 pub use id::{IdMap, SessionId, StoreKind};
-pub use item::{Item, Minutes, Value};
+pub use item::{Item, Minutes};
 pub use stamp::Stamp;
+pub use value::Value;

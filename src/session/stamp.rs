@@ -5,7 +5,8 @@
 //! modulo 2⁶⁴, so that a lost, doubled or reordered update shows in one comparison
 //! (facts/simulation.md §5, invariant 3).
 
-use super::item::{Item, Text, TextPool, Value};
+use super::item::Item;
+use super::value::{Text, TextPool, Value};
 use crate::quantity::mix;
 use std::rc::Rc;
 

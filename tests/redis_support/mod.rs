@@ -8,7 +8,7 @@ use sessionbench::providers::redis::settings::{
     ManagedRedis, RedisMicrosoft, RedisServer, RedisSettings,
 };
 use sessionbench::providers::{Provider, ProviderSettings, Seat, connect};
-use sessionbench::session::item::Text;
+use sessionbench::session::value::Text;
 use sessionbench::session::{
     EndNotice, ExpireCallback, Found, GetItem, Item, Minutes, RequestContext, SessionId,
     SessionStateStore, StoreKind, Value,

@@ -3,7 +3,9 @@
 //!
 //! All of it runs on a connection of its own, so that the connections of the traffic stay as they
 //! are. The surprising fact: there is no command for "the keys of this application"; SCAN walks the
-//! whole database, so samples take one small step at a time.
+//! whole database, so samples take one small step at a time. And SCAN deletes every expired key that
+//! it returns, which raises `expired`: a sample that looked at shadow keys would end the very
+//! sessions whose lateness is measured.
 
 use super::application::{Application, Owner};
 use super::connection::{Connections, store_error};
@@ -21,6 +23,8 @@ const SAMPLE_STEPS: u32 = 5;
 const SAMPLE_STEP: usize = 100;
 /// The same for cleaning up.
 const CLEANUP_STEP: usize = 1000;
+/// Walks through the database to clean up; two are enough where nobody else uses our names.
+const CLEANUP_WALKS: usize = 5;
 /// Keys that are added in one go.
 const FILL_STEP: u32 = 10_000;
 
@@ -141,8 +145,9 @@ impl Admin {
     /// Mean memory of a few sessions, from where the last sample stopped.
     async fn bytes_per_session(&self) -> Result<Option<u64>, StoreError> {
         let mut sessions = BTreeSet::new();
+        let pattern = self.application.sample_pattern();
         for _ in 0..SAMPLE_STEPS {
-            let keys = self.scan(SAMPLE_STEP).await?;
+            let keys = self.scan(&pattern, SAMPLE_STEP).await?;
             sessions.extend(keys.iter().filter_map(|key| self.session_prefix(key)));
             if sessions.len() >= SAMPLED_SESSIONS || self.cursor.get() == 0 {
                 break;
@@ -173,14 +178,14 @@ impl Admin {
         Some(key[..=key.find('}')?].to_owned())
     }
 
-    /// One step of SCAN over keys that may be ours.
-    async fn scan(&self, step: usize) -> Result<Vec<String>, StoreError> {
+    /// One step of SCAN over keys that match.
+    async fn scan(&self, pattern: &str, step: usize) -> Result<Vec<String>, StoreError> {
         let (cursor, keys): (u64, Vec<Vec<u8>>) = self
             .ask(
                 cmd("SCAN")
                     .arg(self.cursor.get())
                     .arg("MATCH")
-                    .arg(self.application.pattern())
+                    .arg(pattern)
                     .arg("COUNT")
                     .arg(step),
             )
@@ -193,30 +198,37 @@ impl Admin {
             .collect())
     }
 
-    /// Deletes every key of ours, and nothing else.
+    /// Deletes every key of ours, and nothing else. A command that was on its way when the
+    /// connections were shut may write once more, so the walk is repeated until it finds nothing.
     ///
     /// # Errors
-    /// The server cannot be asked; or keys of ours appear while they are deleted.
+    /// The server cannot be asked; or keys of ours appear as fast as they are deleted.
     pub async fn clean_up(&self) -> Result<(), StoreError> {
-        self.each_own_key(true).await?;
-        match self.each_own_key(false).await? {
-            0 => Ok(()),
-            left => Err(StoreError::Refused(format!("{left} keys of ours remain"))),
+        let mut found = 0;
+        for _ in 0..CLEANUP_WALKS {
+            found = self.delete_own_keys().await?;
+            if found == 0 {
+                return Ok(());
+            }
         }
+        Err(StoreError::Refused(format!(
+            "keys of ours keep appearing, {found} in the last walk: does another run use this name?"
+        )))
     }
 
-    async fn each_own_key(&self, delete: bool) -> Result<usize, StoreError> {
-        let mut seen = 0;
+    /// One walk through the database; returns how many keys it deleted.
+    async fn delete_own_keys(&self) -> Result<u64, StoreError> {
+        let mut deleted = 0;
         self.cursor.set(0);
         loop {
-            let mut keys = self.scan(CLEANUP_STEP).await?;
+            let pattern = self.application.pattern();
+            let mut keys = self.scan(&pattern, CLEANUP_STEP).await?;
             keys.retain(|key| self.application.owner(key).is_some());
-            seen += keys.len();
-            if delete && !keys.is_empty() {
-                let _: u64 = self.ask(cmd("UNLINK").arg(&keys)).await?;
+            if !keys.is_empty() {
+                deleted += self.ask::<u64>(cmd("UNLINK").arg(&keys)).await?;
             }
             if self.cursor.get() == 0 {
-                return Ok(seen);
+                return Ok(deleted);
             }
         }
     }

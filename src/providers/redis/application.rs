@@ -53,6 +53,14 @@ impl Application {
         format!("{{{}_*", escape(&self.name))
     }
 
+    /// The same without the shadow keys: SCAN deletes what it returns if it has expired, and an
+    /// expired shadow ends a session.
+    #[must_use]
+    pub fn sample_pattern(&self) -> String {
+        // Of all suffixes, the shadow's is the only one that begins so.
+        format!("{{{}_*}}_[^T]*", escape(&self.name))
+    }
+
     /// The session that a key belongs to, if it is one of ours; `None` for the index.
     #[must_use]
     pub fn owner(&self, key: &str) -> Option<Owner> {
@@ -161,6 +169,13 @@ mod tests {
             "{a\\*\\[b\\]_*"
         );
         assert_eq!(shadow_pattern("a?"), "{a\\?_*}_Timeout");
+    }
+
+    #[test]
+    fn every_suffix_but_the_shadows_is_sampled() {
+        for suffix in SUFFIXES {
+            assert_eq!(suffix.starts_with("_T"), suffix == SHADOW, "{suffix}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::session::{RequestContext, StoreError};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// First wait before a failed operation is tried again; the later ones are [`LATER_WAIT`].
@@ -40,16 +41,30 @@ pub struct Connections {
     links: Vec<Link>,
     next: Cell<usize>,
     limits: Limits,
+    shut: Shut,
+}
+
+/// Shuts connections for good: whatever is sent from then on fails at once. Requests that are still
+/// under way when a run is over would otherwise write behind the back of whoever cleans up.
+#[derive(Debug, Clone, Default)]
+pub struct Shut(Rc<Cell<bool>>);
+
+impl Shut {
+    /// Shuts them.
+    pub fn close(&self) {
+        self.0.set(true);
+    }
 }
 
 impl Connections {
     /// Connections that are made when they are first needed.
     #[must_use]
-    pub fn new(client: &Client, limits: Limits, count: u32) -> Self {
+    pub fn new(client: &Client, limits: Limits, count: u32, shut: Shut) -> Self {
         Self {
             links: (0..count.max(1)).map(|_| Link::new(client)).collect(),
             next: Cell::new(0),
             limits,
+            shut,
         }
     }
 
@@ -111,6 +126,9 @@ impl Connections {
         let started = clock::now();
         let mut wait = FIRST_WAIT;
         loop {
+            if self.shut.0.get() {
+                return Err(StoreError::Connection("the provider is closed".to_owned()));
+            }
             let failure = match attempt().await {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,

@@ -63,7 +63,7 @@ pub async fn connect(
         Application::new(&redis.applicationName, application).map_err(ConnectError::Settings)?;
     check(settings)?;
     let server = Server::bring_in(redis, notifications(settings)).await?;
-    let admin = Admin::new(server.connections(1), application.clone());
+    let admin = Admin::new(server.own_connection(), application.clone());
     let (version, process_id) = admin.identity().await?;
     let changed_flags = match notifications(settings) {
         Some(needed) => ensure_notifications(&admin, needed, redis.allow_config_set).await?,
@@ -232,6 +232,7 @@ impl Provider for RedisProvider {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
+        self.server.shut.close();
         // A server of our own takes its keys with it.
         if self.server.process.take().is_some() {
             return Ok(());

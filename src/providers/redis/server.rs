@@ -4,7 +4,7 @@
 //! redis-rs has the one off and the other at 500 ms by default.
 
 use super::admin;
-use super::connection::{Connections, Limits};
+use super::connection::{Connections, Limits, Shut};
 use super::connection_string::{ConnectionString, ConnectionStringError};
 use super::settings::{self, ConfigValue, ManagedRedis, RedisSettings};
 use crate::providers::ConnectError;
@@ -25,6 +25,8 @@ pub struct Server {
     pub client: Client,
     /// How long things may take.
     pub limits: Limits,
+    /// Shuts the connections of all instances.
+    pub shut: Shut,
     /// Where it listens; without secrets.
     pub address: String,
     /// Database number.
@@ -93,15 +95,21 @@ impl Server {
             process: RefCell::new(None),
             client: client(&found, database)?,
             limits,
+            shut: Shut::default(),
             address: format!("{}:{}", found.host, found.port),
             database,
             warnings: found.warnings,
         })
     }
 
-    /// Connections that are made when they are first needed.
+    /// Connections of an instance, made when they are first needed.
     pub fn connections(&self, count: u32) -> Connections {
-        Connections::new(&self.client, self.limits, count)
+        Connections::new(&self.client, self.limits, count, self.shut.clone())
+    }
+
+    /// A connection that stays open when those of the instances are shut.
+    pub fn own_connection(&self) -> Connections {
+        Connections::new(&self.client, self.limits, 1, Shut::default())
     }
 }
 

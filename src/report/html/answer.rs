@@ -19,10 +19,10 @@ pub(super) fn answer(result: &Result) -> String {
     let aside = result.runs.len() - sound.len();
     if aside > 0 {
         says.push(format!(
-            "{} not valid or not whole and count for nothing here.",
+            "{} for nothing here.",
             match aside {
-                1 => "One run is".to_owned(),
-                many => format!("{many} runs are"),
+                1 => "One run is not valid or not whole and counts".to_owned(),
+                many => format!("{many} runs are not valid or not whole and count"),
             }
         ));
     }
@@ -132,7 +132,11 @@ fn session_ends(sound: &[&Run]) -> Vec<String> {
         .map(|(number, what)| format!("{} {what}", format::count(number)))
         .collect();
         if !faults.is_empty() {
-            says.push(format!("{} has {} ends.", run.name, faults.join(", ")));
+            let ends = match ends.missed + ends.premature + ends.duplicates {
+                1 => "end",
+                _ => "ends",
+            };
+            says.push(format!("{} has {} {ends}.", run.name, faults.join(", ")));
         }
     }
     says

@@ -244,9 +244,14 @@ fn comparison(result: &Result) -> String {
             all => Cell::number(format!("{met} of {all}")).bad_if(met < all),
         }
     });
-    table
-        .bare()
-        .replacen("<table>", "<table class=\"compare\">", 1)
+    table.bare().replacen(
+        "<table>",
+        &format!(
+            "<table class=\"compare\" style=\"--runs:{}\">",
+            result.runs.len()
+        ),
+        1,
+    )
 }
 
 fn mechanism(run: &Run) -> &'static str {

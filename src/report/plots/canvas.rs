@@ -233,14 +233,17 @@ pub(super) fn end_labels(canvas: &Canvas<'_>, panel: &Panel, mut labels: Vec<End
     Ok(())
 }
 
-/// About how wide a text is: sans-serif letters are about 0.54 of their height.
+/// Width of a letter or digit as a share of its height, in the wider of the sheet's typefaces.
+const LETTER: f64 = 0.58;
+
+/// About how wide a text is.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
-    text.chars().count() as f64 * size * 0.54
+    text.chars().count() as f64 * size * LETTER
 }
 
 /// A text that is cut to a width.
 pub(super) fn fitted(text: &str, width: f64) -> String {
-    let most = (width / (TEXT * 0.54)) as usize;
+    let most = (width / (TEXT * LETTER)) as usize;
     if text.chars().count() <= most {
         return text.to_owned();
     }

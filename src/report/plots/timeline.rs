@@ -35,6 +35,9 @@ enum Unit {
     Time,
 }
 
+/// Half the width of a point that stands alone.
+const DOT: f64 = 2.5;
+
 /// One small plot.
 struct Row {
     title: &'static str,
@@ -262,10 +265,12 @@ fn draw_column(canvas: &Canvas<'_>, panel: &Panel, unit: Unit, column: &Column) 
         return Ok(());
     }
     for stretch in stretches(column, unit) {
-        let mut points: Vec<(f64, f64)> = stretch.iter().map(place).collect();
+        let points: Vec<(f64, f64)> = stretch.iter().map(place).collect();
         if let [(x, y)] = points[..] {
-            // A lone point is seen as a short line.
-            points = vec![(x - 1.0, y), (x + 1.0, y)];
+            // A line of one point would not be seen.
+            let (from, to) = ((x - DOT, y - DOT), (x + DOT, y + DOT));
+            canvas.rectangle(from, to, column.ink, 1.0)?;
+            continue;
         }
         if let (Style::Area, Some(first), Some(last)) =
             (column.style, points.first(), points.last())

@@ -33,12 +33,7 @@ pub fn verdict(run: &Run, scenario: &ScenarioInfo) -> Vec<String> {
     waits(run, scenario, "shared", &mut says);
     failures(run, &mut says);
     stores::troubles(run, &mut says);
-    for unproven in &run.validity.unproven {
-        says.push(format!(
-            "Proves nothing about {}.",
-            unproven.trim_end_matches('.')
-        ));
-    }
+    says.extend(run.validity.unproven.iter().cloned());
     soundness(run, &mut says);
     says
 }

@@ -1,16 +1,37 @@
 //! Sentences about what went wrong at the stores, under requests and in the background.
 
 use crate::report::format::{count, counted};
-use crate::result::{Background, Detection, Run};
+use crate::result::{Background, Detection, Run, StoreSample};
 
 /// What pollers and subscriptions met, what requests met, and what was left behind.
 pub(super) fn troubles(run: &Run, says: &mut Vec<String>) {
     for background in &run.background {
         in_the_background(run, background, says);
     }
+    servers(run, says);
     under_requests(run, says);
     for warning in &run.warnings {
         says.push(format!("Warning: {warning}."));
+    }
+}
+
+fn servers(run: &Run, says: &mut Vec<String>) {
+    for server in &run.servers {
+        let whose = format!("{} in cluster {}", server.provider, server.cluster);
+        if server.before.commands.is_some() && server.after.commands.is_none() {
+            says.push(format!(
+                "The server of {whose} did not answer when the run was over."
+            ));
+        }
+        let evicted = |sample: &StoreSample| sample.evicted_keys.unwrap_or(0);
+        let evicted = evicted(&server.peak).saturating_sub(evicted(&server.before));
+        if evicted > 0 {
+            says.push(format!(
+                "The server of {whose} ran out of memory and evicted {}: sessions are lost without \
+                 an error.",
+                counted(evicted, "key", "keys")
+            ));
+        }
     }
 }
 
