@@ -193,9 +193,12 @@ fn without_redis_server_redis_is_left_out_and_the_rest_still_runs() {
     command.env("PATH", "");
     let assert = done(command);
     let text = printed(&assert);
-    assert.code(0);
     assert!(text.contains("apt-get install redis-server"), "{text}");
     assert_eq!(bench.runs(), ["memory"]);
+    // What is left out for want of a server decides nothing: the rest does, which runs in real time
+    // and is not valid on a machine that is busy with something else.
+    let valid = bench.result()["runs"][0]["validity"]["valid"] == true;
+    assert.code(if valid { 0 } else { 3 });
     assert_eq!(bench.result()["left_out"][0]["name"], "store");
 }
 
