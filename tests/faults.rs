@@ -202,7 +202,8 @@ fn when_the_server_dies_requests_fail_and_sessions_are_missed() {
     some_sessions(&address);
     signal("-KILL", &process);
     let (code, run) = playing.run();
-    assert_ne!(code, 0);
+    assert_eq!(code, 3);
+    assert_eq!(run["validity"]["valid"], false);
     assert!(count(&run["requests"]["failed"]["store_error"]) > 0);
     assert!(count(private_ends(&run, "missed")) > 0);
 }

@@ -189,8 +189,9 @@ struct Played {
 impl Played {
     fn judged(self, scenario: &Scenario, plan: &RunPlan) -> Run {
         let mut recorded = self.recorded;
-        let validity = validity::judge(&recorded, &self.generator, self.virtual_time);
+        let mut validity = validity::judge(&recorded, &self.generator, self.virtual_time);
         validity.note_in(&mut recorded.integrity);
+        validity.note_silent_servers(&self.servers);
         let wanted: Vec<Objective> = scenario
             .objectives
             .iter()

@@ -1,7 +1,7 @@
 //! Whether a run's numbers can be trusted, and what they cannot prove (METHODOLOGY.md, "Validity").
 
 use crate::measure::{Promise, Recorded};
-use crate::result::{Generator, Invariant, Offender, Validity};
+use crate::result::{Generator, Invariant, Offender, ServerUse, StoreSample, Validity};
 use std::time::Duration;
 
 /// A generator that is later than this for one request in a hundred was the bottleneck.
@@ -63,6 +63,21 @@ pub fn judge(recorded: &Recorded, generator: &Generator, virtual_time: bool) -> 
 }
 
 impl Validity {
+    /// A run whose store does not answer at its end is no measurement of that store.
+    pub fn note_silent_servers(&mut self, servers: &[ServerUse]) {
+        let silent = StoreSample::default();
+        for server in servers {
+            if server.after == silent && server.before != silent {
+                let reason = format!(
+                    "the server of {} in {} did not answer at the end of the run",
+                    server.provider, server.cluster
+                );
+                self.reasons.push(reason);
+                self.valid = false;
+            }
+        }
+    }
+
     /// Counts the verdict under the twelfth promise, that the harness is honest.
     pub fn note_in(&self, integrity: &mut [Invariant]) {
         let twelfth = integrity
