@@ -20,8 +20,11 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Connections, and requests in progress.
+/// Connections, of the harness and of what it is compared with.
 const CONNECTIONS: u32 = 50;
+/// Page requests in progress: more than connections, so that the server always has work, as the
+/// genuine client's multiplexing has it.
+const VISITORS: u32 = 200;
 /// Bytes of session data.
 const PAYLOAD: usize = 1024;
 /// How long each measurement takes.
@@ -44,7 +47,10 @@ struct Speed {
 
 /// Measures and prints.
 pub fn measure() {
-    println!("Redis, {CONNECTIONS} connections, {PAYLOAD} B of session data, dirty page requests");
+    println!(
+        "Redis, {CONNECTIONS} connections, {VISITORS} dirty page requests in progress, {PAYLOAD} B of \
+         session data"
+    );
     match clock::run_real(compare()) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => println!("  {error}"),
@@ -171,7 +177,7 @@ async fn page_requests(provider: &Rc<dyn Provider>) -> Result<Speed, String> {
     let calls = Rc::new(Cell::new(0u64));
     let numbers = Rc::new(Cell::new(0u64));
     let until = clock::now() + LASTS;
-    let tasks = (0..CONNECTIONS).map(|visitor| {
+    let tasks = (0..VISITORS).map(|visitor| {
         let id = SessionId::private(u128::from(visitor) + 1);
         let (module, text) = (Rc::clone(&module), Rc::clone(&text));
         let (calls, numbers) = (Rc::clone(&calls), Rc::clone(&numbers));
@@ -219,13 +225,23 @@ async fn bare_loop(address: &str) -> redis::RedisResult<Speed> {
     let calls = Rc::new(Cell::new(0u64));
     let until = clock::now() + LASTS;
     let mut tasks = Vec::new();
-    for visitor in 0..CONNECTIONS {
-        let mut connection = client.get_multiplexed_async_connection().await?;
-        let commands = commands(&mut connection, visitor).await?;
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        connections.push(client.get_multiplexed_async_connection().await?);
+    }
+    let connections = Rc::new(connections);
+    // The connections in turn, as the harness uses them: else the same visitors would meet on the
+    // same connection again and again, and their calls travel together.
+    let turn = Rc::new(Cell::new(0));
+    for visitor in 0..VISITORS {
+        let commands = commands(&mut connections[0].clone(), visitor).await?;
+        let (connections, turn) = (Rc::clone(&connections), Rc::clone(&turn));
         let calls = Rc::clone(&calls);
         tasks.push(async move {
             while clock::now() < until {
                 for command in &commands {
+                    turn.set((turn.get() + 1) % connections.len());
+                    let mut connection = connections[turn.get()].clone();
                     connection.req_packed_command(command).await?;
                     calls.set(calls.get() + 1);
                 }
