@@ -6,7 +6,7 @@
 mod redis_support;
 
 use redis_support::*;
-use sessionbench::clock::{now, run_real, sleep, spawn};
+use sessionbench::clock::{Instant, now, run_real, sleep, spawn};
 use sessionbench::providers::ProviderSettings;
 use sessionbench::providers::redis::settings::{
     MicrosoftVersion, RedisKeyspace, RedisMicrosoft, RedisSettings, RedisSitecore,
@@ -16,7 +16,7 @@ use sessionbench::session::observer::{
     AcquireError, Grant, Observer, Operation, Release, RequestNumber, ServerIndex,
 };
 use sessionbench::session::settings::ModuleSettings;
-use sessionbench::session::{Minutes, SessionId, StoreKind, Value};
+use sessionbench::session::{Item, Minutes, SessionId, StoreKind, Value};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ impl Observer for Nobody {
     }
     fn granted(&self, _: &Grant<'_>) {}
     fn refused(&self, _: ServerIndex, _: RequestNumber, _: SessionId, _: &AcquireError) {}
+    fn releasing(&self, _: RequestNumber, _: SessionId, _: Instant, _: Option<&Item>) {}
     fn released(&self, _: &Release<'_>) {}
 }
 

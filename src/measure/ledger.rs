@@ -10,13 +10,14 @@
 //! earliest possible due instant, and late only after the latest.
 
 use super::due::DueCounts;
+use super::handover::Releases;
 use super::integrity::{Integrity, LATE, Promise};
 use super::life::{Holder, Life};
 use super::values::Values;
 use crate::clock::Instant;
 use crate::providers::Detection;
 use crate::result::{PageViews, SessionEnds};
-use crate::session::observer::{Grant, Operation, Outcome, Release, Verb, Written};
+use crate::session::observer::{Grant, Operation, Outcome, Release, RequestNumber, Verb, Written};
 use crate::session::{EndNotice, IdMap, Item, Minutes, Noticed, SessionId, Stamp, StoreKind};
 use std::collections::BTreeMap;
 use std::mem::take;
@@ -44,6 +45,7 @@ pub struct Ledger {
     lives: IdMap<Life>,
     /// Earlier lives of sessions that live again, and whose end has not come yet.
     superseded: IdMap<Vec<Life>>,
+    releases: Releases,
     due: DueCounts,
     counts: Counts,
     page_views: PageViews,
@@ -86,6 +88,17 @@ enum Touch {
     Sure,
     /// It did unless the session had expired a moment before, or the store never got it.
     Possible,
+}
+
+/// What an acknowledged write says about the content of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Write {
+    /// The store holds it: it came from the holder of the lock.
+    Lawful,
+    /// Somebody found it there before the acknowledgement.
+    Seen,
+    /// Nothing: the lock had been lost.
+    Stale,
 }
 
 impl Touch {
@@ -132,6 +145,7 @@ impl Ledger {
             design,
             lives: IdMap::default(),
             superseded: IdMap::default(),
+            releases: Releases::default(),
             due: DueCounts::default(),
             counts: Counts::default(),
             page_views: PageViews::default(),
@@ -192,9 +206,48 @@ impl Ledger {
         self.due.add(life.due(self.minute));
     }
 
+    /// A request is about to release its session, and to write this item into it.
+    pub fn releasing(
+        &mut self,
+        request: RequestNumber,
+        id: SessionId,
+        sent: Instant,
+        written: Option<&Item>,
+    ) {
+        if let Some(life) = self.lives.get(&id)
+            && let Some(holder) = life.holder.filter(|holder| holder.request() == request)
+            && !life.robbed
+        {
+            self.releases.sent(holder, sent, written);
+        }
+    }
+
+    /// Takes a release that is still unanswered for done when somebody else has the session.
+    fn overtake(&mut self, grant: &Grant<'_>, found: Option<Stamp>) {
+        let Some(life) = self.lives.get_mut(&grant.id) else {
+            return;
+        };
+        let Some(holder) = life.holder.filter(|it| it.request() != grant.request) else {
+            return;
+        };
+        let Some(leaving) = self.releases.overtake(holder, found) else {
+            return;
+        };
+        life.holder = None;
+        let Some((stamp, timeout)) = leaving.written.filter(|_| leaving.seen) else {
+            return;
+        };
+        if !life.born || life.expected.life != stamp.life {
+            self.start(grant.id, stamp, leaving.sent, grant.granted, timeout);
+        } else {
+            life.expected = stamp;
+        }
+    }
+
     /// A request got its session.
     pub fn granted(&mut self, grant: &Grant<'_>, integrity: &mut Integrity) {
         let stamp = grant.item.and_then(Stamp::read);
+        self.overtake(grant, stamp);
         if let Some(stamp) = stamp {
             self.check_content(grant, stamp, integrity);
         }
@@ -277,9 +330,11 @@ impl Ledger {
         release: &Release<'_>,
         integrity: &mut Integrity,
     ) -> Option<Duration> {
+        let overtaken = self.releases.answered(release.request);
+        let seen = overtaken.is_some_and(|leaving| leaving.seen);
         let life = self.lives.entry(release.id).or_default();
-        let mut lawful = false;
-        let mut held = None;
+        let mut lawful = overtaken.is_some();
+        let mut held = overtaken.map(|leaving| release.sent.since(leaving.holder.since));
         if let Some(holder) = life.holder
             && holder.request() == release.request
         {
@@ -297,7 +352,13 @@ impl Ledger {
                         let (sent, done) = (release.sent, release.done);
                         self.start(release.id, stamp, sent, done, item.timeout());
                     }
-                    self.wrote(release, stamp, begins || lawful, integrity);
+                    let write = match begins || lawful {
+                        // It was expected from the instant at which somebody found it.
+                        true if seen => Write::Seen,
+                        true => Write::Lawful,
+                        false => Write::Stale,
+                    };
+                    self.wrote(release, stamp, write, integrity);
                 }
             }
             Written::Unknown(item) => {
@@ -364,7 +425,7 @@ impl Ledger {
         &mut self,
         release: &Release<'_>,
         stamp: Stamp,
-        lawful: bool,
+        write: Write,
         integrity: &mut Integrity,
     ) {
         let Some(life) = self.lives.get_mut(&release.id).filter(|life| life.born) else {
@@ -376,11 +437,11 @@ impl Ledger {
             life.performed += 1;
             self.page_views.performed += 1;
         }
-        if lawful {
-            life.expected = stamp;
-        } else {
+        match write {
+            Write::Lawful => life.expected = stamp,
+            Write::Seen => {}
             // The store's answer says nothing: the next look at the content tells.
-            life.may_hold(stamp, true);
+            Write::Stale => life.may_hold(stamp, true),
         }
     }
 

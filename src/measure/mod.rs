@@ -9,6 +9,7 @@
 //! contract what each session is, and compares.
 
 mod due;
+mod handover;
 mod integrity;
 mod ledger;
 mod life;
@@ -32,7 +33,7 @@ use crate::result::{
 use crate::session::observer::{
     AcquireError, Grant, Observer, Operation, Outcome, Release, RequestNumber, ServerIndex, Verb,
 };
-use crate::session::{EndNotice, SessionId, StoreKind};
+use crate::session::{EndNotice, Item, SessionId, StoreKind};
 use integrity::Integrity;
 use ledger::Ledger;
 use locks::{LockMeter, Queues};
@@ -447,6 +448,17 @@ impl Observer for Recorder {
         state
             .integrity
             .broken(Promise::Liveness, clock::now(), Some(id), found);
+    }
+
+    fn releasing(
+        &self,
+        request: RequestNumber,
+        id: SessionId,
+        sent: Instant,
+        written: Option<&Item>,
+    ) {
+        let state = &mut *self.state.borrow_mut();
+        state.ledgers[id.kind() as usize].releasing(request, id, sent, written);
     }
 
     fn released(&self, release: &Release<'_>) {

@@ -236,6 +236,11 @@ impl SessionStateModule {
         }
         let sent = clock::now();
         let lock = session.lock.as_ref();
+        let writes = ending == Ending::Success && (!untouched || !session.in_store);
+        if lock.is_some() {
+            let written = writes.then_some(item);
+            self.observer.releasing(request.number, *id, sent, written);
+        }
         let (result, written) = match ending {
             Ending::Abandon => {
                 let call = self.store.remove_item(&request.context, *id, lock, item);
@@ -244,7 +249,7 @@ impl SessionStateModule {
                     .await;
                 (result, Written::Removed)
             }
-            Ending::Success if !untouched || !session.in_store => {
+            Ending::Success if writes => {
                 let call = self.store.set_and_release_item_exclusive(
                     &request.context,
                     *id,

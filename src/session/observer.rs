@@ -190,6 +190,15 @@ pub trait Observer {
         id: SessionId,
         why: &AcquireError,
     );
+    /// A request that holds a lock is about to release it, and to write this item with it. Others
+    /// may get the lock before [`released`](Self::released) comes.
+    fn releasing(
+        &self,
+        request: RequestNumber,
+        id: SessionId,
+        sent: Instant,
+        written: Option<&Item>,
+    );
     /// A request is done with its session.
     fn released(&self, release: &Release<'_>);
 }

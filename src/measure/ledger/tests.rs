@@ -853,3 +853,54 @@ fn a_contact_is_over_when_its_session_has_ended() {
     book.ends(at(60), stamp(1, 1));
     assert!(book.ledger.is_over(id()));
 }
+
+/// A first request writes a content; the next one gets the session before the answer is here, and
+/// finds `found`. Returns what is broken then.
+fn overtaken(found: Stamp) -> Book {
+    let mut book = Book::new();
+    let (old, new) = (stamp(1, 1), stamp(1, 2));
+    book.takes_new(1, at(0));
+    book.writes(1, at(1), old);
+    book.takes(2, at(2), old);
+    let written = item(new);
+    book.ledger
+        .releasing(RequestNumber(2), id(), at(3), Some(&written));
+    book.takes(3, at(3), found);
+    book.writes(2, at(3), new);
+    book
+}
+
+#[test]
+fn a_lock_that_changes_hands_before_the_answer_to_its_release_has_one_holder() {
+    let book = overtaken(stamp(1, 2));
+    assert_eq!(book.broken(Promise::OneHolder), 0);
+    assert_eq!(book.broken(Promise::NoLostUpdate), 0);
+    assert_eq!(book.broken(Promise::Fenced), 0);
+}
+
+#[test]
+fn the_next_holders_write_counts_though_the_answer_before_it_came_late() {
+    let mut book = overtaken(stamp(1, 2));
+    book.writes(3, at(4), stamp(1, 3));
+    book.takes(4, at(5), stamp(1, 3));
+    assert_eq!(book.broken(Promise::OneHolder), 0);
+    assert_eq!(book.broken(Promise::NoLostUpdate), 0);
+}
+
+#[test]
+fn an_update_that_the_next_holder_did_not_find_is_lost_when_it_is_acknowledged() {
+    let mut book = overtaken(stamp(1, 1));
+    book.release(3, at(4), Written::Nothing);
+    book.takes(4, at(5), stamp(1, 1));
+    assert_eq!(book.broken(Promise::NoLostUpdate), 1);
+}
+
+#[test]
+fn a_lock_that_nobody_is_about_to_release_has_two_holders() {
+    let mut book = Book::new();
+    book.takes_new(1, at(0));
+    book.writes(1, at(1), stamp(1, 1));
+    book.takes(2, at(2), stamp(1, 1));
+    book.takes(3, at(3), stamp(1, 1));
+    assert_eq!(book.broken(Promise::OneHolder), 1);
+}

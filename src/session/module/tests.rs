@@ -208,6 +208,7 @@ impl Observer for Seen {
         self.refused.borrow_mut().push((clock::now(), why.clone()));
     }
 
+    fn releasing(&self, _: RequestNumber, _: SessionId, _: Instant, _: Option<&Item>) {}
     fn released(&self, _: &Release<'_>) {
         self.released.set(self.released.get() + 1);
     }
