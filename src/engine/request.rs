@@ -136,7 +136,7 @@ struct PageRequest<'a> {
 
 impl PageRequest<'_> {
     async fn serve(&self) -> Result<(), Failure> {
-        self.expect();
+        self.prefetch();
         let served = match self.plan.way {
             Way::Sessionless => self.without_session().await,
             _ => self.with_session().await,
@@ -153,10 +153,10 @@ impl PageRequest<'_> {
 
     /// With a hundred thousand live contacts nothing about this one is in the processor's caches.
     /// Asking for all of it at once takes as long as asking for one thing.
-    fn expect(&self) {
-        self.server.private.expect(self.private);
+    fn prefetch(&self) {
+        self.server.private.prefetch(self.private);
         if let Some(module) = &self.server.shared {
-            module.expect(self.shared);
+            module.prefetch(self.shared);
         }
     }
 

@@ -154,7 +154,7 @@ impl Ledger {
     }
 
     /// Fetches what is known of a session into the processor's caches.
-    pub fn expect(&self, id: SessionId) {
+    pub fn prefetch(&self, id: SessionId) {
         std::hint::black_box(self.lives.get(&id).map(|life| life.ends));
     }
 

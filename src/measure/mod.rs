@@ -369,8 +369,8 @@ impl Recorder {
 }
 
 impl Observer for Recorder {
-    fn expect(&self, id: SessionId) {
-        self.state.borrow().ledgers[id.kind() as usize].expect(id);
+    fn prefetch(&self, id: SessionId) {
+        self.state.borrow().ledgers[id.kind() as usize].prefetch(id);
     }
 
     fn operation(&self, operation: &Operation) {

@@ -310,7 +310,7 @@ impl SessionStateStore for InprocStore {
         Ok(())
     }
 
-    fn expect(&self, id: SessionId) {
+    fn prefetch(&self, id: SessionId) {
         let sessions = self.cache.sessions.borrow();
         std::hint::black_box(sessions.get(&id).map(|entry| entry.item.is_ours()));
     }

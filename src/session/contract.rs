@@ -91,7 +91,7 @@ pub trait SessionStateStore {
 
     /// Tells that a request is about to use a session. Changes nothing; a store in memory fetches
     /// what it will need, so that the fetches of several stores overlap.
-    fn expect(&self, _id: SessionId) {}
+    fn prefetch(&self, _id: SessionId) {}
 
     /// Stops pollers and subscriptions; no session end is raised after it returns (`Dispose`).
     async fn dispose(&self);

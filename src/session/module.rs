@@ -209,9 +209,9 @@ impl SessionStateModule {
     }
 
     /// Tells that a request is about to use a session.
-    pub fn expect(&self, id: SessionId) {
-        self.store.expect(id);
-        self.observer.expect(id);
+    pub fn prefetch(&self, id: SessionId) {
+        self.store.prefetch(id);
+        self.observer.prefetch(id);
     }
 
     /// Gives a session back (facts §2.3). Returns whether it is in the store now, so that the

@@ -172,8 +172,8 @@ pub enum AcquireError {
 /// Watches the request module at work.
 pub trait Observer {
     /// A request is about to use a session. Changes nothing; see
-    /// [`SessionStateStore::expect`](super::SessionStateStore::expect).
-    fn expect(&self, _id: SessionId) {}
+    /// [`SessionStateStore::prefetch`](super::SessionStateStore::expect).
+    fn prefetch(&self, _id: SessionId) {}
     /// An operation ended.
     fn operation(&self, operation: &Operation);
     /// A request found its session locked for the first time and starts to wait.
