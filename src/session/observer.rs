@@ -172,7 +172,7 @@ pub enum AcquireError {
 /// Watches the request module at work.
 pub trait Observer {
     /// A request is about to use a session. Changes nothing; see
-    /// [`SessionStateStore::prefetch`](super::SessionStateStore::expect).
+    /// [`SessionStateStore::prefetch`](super::SessionStateStore::prefetch).
     fn prefetch(&self, _id: SessionId) {}
     /// An operation ended.
     fn operation(&self, operation: &Operation);
