@@ -257,6 +257,52 @@ fn a_section_in_a_file_of_its_own_is_asked_for_only_when_something_refers_to_it(
 }
 
 #[test]
+fn an_application_setting_that_cannot_be_looked_up_is_asked_for() {
+    let with = |attributes: &str| {
+        let section = custom(MICROSOFT, attributes);
+        let inside =
+            format!("<appSettings configSource='a.config'/><system.web>{section}</system.web>");
+        Configuration::new(&inside).import()
+    };
+    for attributes in ["host='MyHost'", "connectionString='MyRedis'"] {
+        let error = with(attributes).unwrap_err();
+        assert!(
+            error.contains("name it with `--app-settings <file>`"),
+            "{error}"
+        );
+    }
+    let text = with("host='redis.example.com'").unwrap();
+    assert!(
+        text.contains("What application settings say is missing"),
+        "{text}"
+    );
+}
+
+#[test]
+fn sections_in_files_of_their_own_are_read_from_there() {
+    let configuration = Configuration::new(
+        "<appSettings file='a.config'><add key='Port' value='1'/><add key='Host' value='a'/></appSettings>\
+         <system.web><sessionState configSource='s.config'/></system.web>",
+    );
+    let folder = configuration.0.path();
+    let write = |name: &str, text: &str| {
+        fs::write(folder.join(name), text).unwrap();
+        Some(folder.join(name))
+    };
+    let section = custom(MICROSOFT, "host='Host' port='Port' ssl='false'");
+    let files = Files {
+        session_state: write("s.config", &section),
+        app_settings: write(
+            "a.config",
+            "<appSettings><add key='Port' value='7000'/></appSettings>",
+        ),
+        ..files(folder)
+    };
+    let text = import::import(&files, "x").unwrap();
+    assert!(text.contains("server: \"a:7000\""), "{text}");
+}
+
+#[test]
 fn tls_is_what_the_code_of_the_redis_provider_takes_without_ssl() {
     let text = of(&custom(MICROSOFT, "host='redis.example.com'")).unwrap();
     assert!(

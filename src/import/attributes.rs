@@ -73,7 +73,7 @@ impl<'a> Attributes<'a> {
             return None;
         }
         let setting = match self.indirect {
-            true => self.configuration.app_setting_if_readable(written),
+            true => self.configuration.app_setting(written),
             false => None,
         };
         Some(match setting {
@@ -88,6 +88,17 @@ impl<'a> Attributes<'a> {
                 described: format!("the provider `{}`", self.name()),
             },
         })
+    }
+
+    /// Makes sure that a value that looks like the key of a setting was looked up.
+    ///
+    /// # Errors
+    /// It could not be: the section cannot be read.
+    pub fn need_settings(&self) -> Result<(), ImportError> {
+        match self.indirect {
+            true => self.configuration.need_app_settings(),
+            false => Ok(()),
+        }
     }
 
     /// A whole number.
@@ -160,7 +171,10 @@ impl<'a> Attributes<'a> {
         match self.look_up(&text.value) {
             Ok(Some(found)) => Ok(Some(found)),
             _ if itself => Ok(Some(text)),
-            Ok(None) => Err(self.no_connection(attribute)),
+            Ok(None) => {
+                self.need_settings()?;
+                Err(self.no_connection(attribute))
+            }
             Err(error) => Err(error),
         }
     }

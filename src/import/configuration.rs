@@ -106,6 +106,22 @@ impl Configuration {
                 ),
             }
         }
+        if let Section::Unreadable(_) = &app_settings {
+            remarks.push(
+                "What application settings say is missing: they are encrypted, or in a file of their \
+                 own. Name one in plain text with `--app-settings <file>`."
+                    .to_owned(),
+            );
+        }
+        for section in ["connectionStrings", "appSettings"] {
+            let section = root.child(section);
+            if section.is_some_and(|it| it.attribute("configBuilders").is_some()) {
+                remarks.push(
+                    "`configBuilders` are not run: values that they bring in are missing."
+                        .to_owned(),
+                );
+            }
+        }
         let modules = root
             .child("system.webServer")
             .and_then(|it| it.child("modules"));
@@ -136,20 +152,22 @@ impl Configuration {
         Ok(found.and_then(|it| it.attribute("connectionString")))
     }
 
-    /// The application setting of a key; `None` where there is none.
-    ///
-    /// # Errors
-    /// The section cannot be read.
-    pub fn app_setting(&self, key: &str) -> Result<Option<&str>, ImportError> {
-        let found = self.app_settings.find("key", key);
-        let found = found.map_err(|it| it.error(APP_SETTINGS))?;
-        Ok(found.and_then(|it| it.attribute("value")))
+    /// The application setting of a key; `None` where there is none that can be read.
+    #[must_use]
+    pub fn app_setting(&self, key: &str) -> Option<&str> {
+        let found = self.app_settings.find("key", key).ok().flatten();
+        found.and_then(|it| it.attribute("value"))
     }
 
-    /// The application setting of a key, for those that are looked at by the way.
-    #[must_use]
-    pub fn app_setting_if_readable(&self, key: &str) -> Option<&str> {
-        self.app_setting(key).ok().flatten()
+    /// Makes sure that application settings can be read.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn need_app_settings(&self) -> Result<(), ImportError> {
+        match &self.app_settings {
+            Section::Here(_) => Ok(()),
+            Section::Unreadable(unreadable) => Err(unreadable.clone().error(APP_SETTINGS)),
+        }
     }
 }
 

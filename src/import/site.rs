@@ -78,11 +78,11 @@ impl Site {
         if let Some(limit) = queue_limit(configuration, &mut remarks) {
             module.push(("queue_limit", limit.to_string()));
         }
-        if let Some(age) = max_lock_age(configuration)? {
+        if let Some(age) = max_lock_age(configuration, &mut remarks)? {
             module.push(("shared_lock_max_age", format!("{age}ms")));
         }
         let concurrent = "aspnet:AllowConcurrentRequestsPerSession";
-        let concurrent = configuration.app_setting_if_readable(concurrent);
+        let concurrent = configuration.app_setting(concurrent);
         if concurrent.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             remarks.push(
                 "`aspnet:AllowConcurrentRequestsPerSession` has no counterpart: here requests of one \
@@ -143,8 +143,14 @@ fn private(
         }
     };
     let mut others = attributes.others(&[]);
-    others.retain(|name| !idle.iter().any(|start| starts_with(name, start)));
-    block.no_counterpart(&others);
+    let with_cookies = section.attribute("cookieless").unwrap_or_default();
+    let with_cookies = ["false", "UseCookies"].contains(&with_cookies);
+    others.retain(|name| {
+        // The harness has cookies too.
+        let same = with_cookies && name.eq_ignore_ascii_case("cookieless");
+        !same && !idle.iter().any(|start| starts_with(name, start))
+    });
+    block.no_counterpart("<sessionState>", &others);
     Ok(block)
 }
 
@@ -181,7 +187,7 @@ fn shared(section: &Element, configuration: &Configuration) -> Result<Block, Imp
 /// `aspnet:RequestQueueLimitPerSession`, or no limit on an old target framework (facts §2.1).
 fn queue_limit(configuration: &Configuration, remarks: &mut Vec<String>) -> Option<u32> {
     let key = "aspnet:RequestQueueLimitPerSession";
-    if let Some(value) = configuration.app_setting_if_readable(key) {
+    if let Some(value) = configuration.app_setting(key) {
         let limit = value.trim().parse().ok().filter(|limit| *limit > 0);
         if limit.is_none() {
             remarks.push(format!(
@@ -206,24 +212,25 @@ fn queue_limit(configuration: &Configuration, remarks: &mut Vec<String>) -> Opti
 }
 
 /// `maxLockAge` of Sitecore's `SharedSessionStateConfig`, in milliseconds (facts §9.5).
-fn max_lock_age(configuration: &Configuration) -> Result<Option<u32>, ImportError> {
-    let config = configuration
-        .shared
-        .as_ref()
-        .and_then(|it| it.child("config"));
-    let parameters = config.map_or(&[][..], |config| &config.children);
-    let Some(parameter) = parameters
-        .iter()
-        .find(|it| it.name == "maxLockAge" || it.attribute("desc") == Some("maxLockAge"))
-    else {
-        return Ok(None);
-    };
-    match parameter.text.parse() {
-        Ok(age) if age > 0 => Ok(Some(age)),
-        _ => Err(ImportError::Value {
+fn max_lock_age(
+    configuration: &Configuration,
+    remarks: &mut Vec<String>,
+) -> Result<Option<u32>, ImportError> {
+    let shared = configuration.shared.as_ref();
+    let config = shared.and_then(|it| it.child("config"));
+    let mut found = None;
+    for parameter in config.iter().flat_map(|config| &config.children) {
+        let name = parameter.attribute("desc").unwrap_or(&parameter.name);
+        if name != "maxLockAge" {
+            remarks.push(format!("Without counterpart, of shared state: `{name}`."));
+            continue;
+        }
+        let age = parameter.text.parse().ok().filter(|age| *age > 0);
+        found = Some(age.ok_or_else(|| ImportError::Value {
             place: parameter.place.clone(),
-            attribute: "maxLockAge".to_owned(),
+            attribute: name.to_owned(),
             expected: "a whole number of milliseconds above zero".to_owned(),
-        }),
+        })?);
     }
+    Ok(found)
 }

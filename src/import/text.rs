@@ -74,7 +74,7 @@ fn head(text: &mut String, files: &[String], site: &Site) {
     if !variables.is_empty() {
         text.push_str("#\n# Secrets come from the environment. Set, before `check` and `run`:\n");
         for variable in variables {
-            let line = format!("  {}: {}", variable.name, variable.holds);
+            let line = format!("   {}: {}", variable.name, variable.holds);
             text.push_str(&format!("#{}\n", one_line(&line)));
         }
     }

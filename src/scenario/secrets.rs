@@ -26,14 +26,20 @@ pub fn hide(text: &str) -> String {
             continue;
         };
         // A variable's name is no secret, but what the reader must set; its default is one.
-        let value = &value[variables::name_at_start(value)..];
+        let named = variables::name_at_start(value);
+        let value = &value[named..];
         let start = text.len() - value.len();
         let default = match value.starts_with("${") {
             true => value.lines().next().and_then(|line| line.find('}')),
             false => None,
         };
         let rest = default.unwrap_or(0);
-        let end = value[rest..].find([',', '\n', '\r']);
+        let ends = match named {
+            0 => &[',', '\n', '\r'][..],
+            // After a variable, unlike in a password, a semicolon ends the value too.
+            _ => &[',', ';', '\n', '\r'],
+        };
+        let end = value[rest..].find(ends);
         let end = end.map_or(value.len(), |end| rest + end);
         // What closes the text around a connection string is no secret, and keeps the line legible.
         let secret = value[..end].trim_end_matches([' ', '"', '\'', '}', ']']);
@@ -67,6 +73,7 @@ mod tests {
             ),
             ("\"a,password=${PASS},x=y\"", "\"a,password=${PASS},x=y\""),
             ("a,password=${A}x", "a,password=${A}*"),
+            ("Password=${A};Encrypt=True", "Password=${A};Encrypt=True"),
             ("a,password=${A:-x,y},z", "a,password=********},z"),
             ("# the password of a", "# the password of a"),
         ] {
