@@ -188,7 +188,7 @@ fn with_a_variable_in_line(line: usize) -> Option<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn whatever_a_variable_stands_for_is_told_in_no_message(

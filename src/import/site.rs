@@ -31,6 +31,9 @@ pub struct Site {
 const TIMEOUT: u32 = 20;
 /// The longest timeout, in minutes: a year (facts §2.1).
 const LONGEST_TIMEOUT: u32 = 525_600;
+/// The longest execution timeout that a scenario can hold, in seconds: 31 years. Some sites write
+/// the largest number that there is, to have none.
+const LONGEST_EXECUTION: u32 = 1_000_000_000;
 /// What ASP.NET takes for no limit of the queue.
 const UNLIMITED: u32 = i32::MAX as u32;
 
@@ -72,6 +75,7 @@ impl Site {
         if let Some(runtime) = &configuration.http_runtime {
             let mut attributes = Attributes::new(runtime, configuration);
             if let Some(seconds) = attributes.number("executionTimeout", 1..=u32::MAX)? {
+                let seconds = seconds.min(LONGEST_EXECUTION);
                 module.push(("execution_timeout", format!("{seconds}s")));
             }
         }
