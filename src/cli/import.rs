@@ -11,16 +11,16 @@ use std::path::PathBuf;
 pub struct ImportArguments {
     /// The site's Web.config
     pub web_config: PathBuf,
-    /// The file of <connectionStrings>, if Web.config refers to one
+    /// The file of the section connectionStrings, if Web.config refers to one
     #[arg(long, value_name = "FILE")]
     pub connection_strings: Option<PathBuf>,
-    /// The file of <appSettings>, if Web.config refers to one
+    /// The file of the section appSettings, if Web.config refers to one
     #[arg(long, value_name = "FILE")]
     pub app_settings: Option<PathBuf>,
-    /// The file of <sessionState>, if Web.config refers to one
+    /// The file of the section sessionState, if Web.config refers to one
     #[arg(long, value_name = "FILE")]
     pub session_state: Option<PathBuf>,
-    /// Sitecore's configuration and include files, in Sitecore's order; Sitecore.Analytics.Tracking.config first
+    /// Sitecore's configuration and include files, in the order in which Sitecore reads them
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub sitecore: Vec<PathBuf>,
     /// The scenario's name

@@ -1,7 +1,7 @@
 //! YAML text as a tree of nodes that remember where they stand in the file.
 //!
 //! In: the text of a scenario and the environment. Out: a [`Document`] whose nodes carry byte spans,
-//! with [variables] replaced by their values, and every problem of the YAML itself:
+//! with `variables` replaced by their values, and every problem of the YAML itself:
 //! syntax, duplicate keys, anchors, tags, depth, more than one document, variables that are not set.
 //!
 //! The surprising fact: this tree exists because decoders of YAML tell the position of nothing but
