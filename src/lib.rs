@@ -14,3 +14,4 @@ pub mod servers;
 pub mod session;
 pub mod topology;
 pub mod traffic;
+pub mod usage;
