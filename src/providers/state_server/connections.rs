@@ -178,7 +178,8 @@ struct Counted<'a> {
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.context.count_round_trip(self.sent, self.received.len());
+        self.context
+            .count_round_trip(self.sent, self.received.len());
     }
 }
 

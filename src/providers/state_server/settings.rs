@@ -127,7 +127,11 @@ impl FromStr for Address {
         };
         Ok(Self {
             host: host.to_owned(),
-            port: port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?,
+            port: port
+                .parse()
+                .ok()
+                .filter(|port| *port > 0)
+                .ok_or_else(wrong)?,
         })
     }
 }
@@ -151,13 +155,19 @@ mod tests {
 
     #[test]
     fn a_connection_string_names_host_and_port() {
-        assert_eq!(shown("tcpip=state01:42424").as_deref(), Some("state01:42424"));
+        assert_eq!(
+            shown("tcpip=state01:42424").as_deref(),
+            Some("state01:42424")
+        );
         assert_eq!(shown("tcpip=[::1]:42424").as_deref(), Some("[::1]:42424"));
     }
 
     #[test]
     fn loopback_is_this_machine() {
-        assert_eq!(shown("tcpip=loopback:42424").as_deref(), Some("127.0.0.1:42424"));
+        assert_eq!(
+            shown("tcpip=loopback:42424").as_deref(),
+            Some("127.0.0.1:42424")
+        );
     }
 
     #[test]

@@ -353,8 +353,11 @@ impl Response {
         };
         let status = head.first_line.strip_prefix("HTTP/1.");
         let code = status.and_then(|rest| rest.split(' ').nth(1));
-        let code = code.filter(|code| code.len() == 3).ok_or(Garbage::FirstLine)?;
-        let status = Status::of_code(code).ok_or_else(|| Garbage::UnknownStatus(code.to_owned()))?;
+        let code = code
+            .filter(|code| code.len() == 3)
+            .ok_or(Garbage::FirstLine)?;
+        let status =
+            Status::of_code(code).ok_or_else(|| Garbage::UnknownStatus(code.to_owned()))?;
         let (content, length) = match to_head {
             true => (&[][..], head.length),
             false => match head.content(bytes)? {
@@ -364,7 +367,10 @@ impl Response {
         };
         let message = Self {
             status,
-            version: head.get(&["X-AspNet-Version"]).unwrap_or_default().to_owned(),
+            version: head
+                .get(&["X-AspNet-Version"])
+                .unwrap_or_default()
+                .to_owned(),
             timeout: head.told("Timeout")?,
             action_flags: head.told("ActionFlags")?,
             lock_cookie: head.told("LockCookie")?,
@@ -477,7 +483,10 @@ fn canonical(target: &str) -> String {
     while let Some(&byte) = bytes.get(at) {
         let hex = |digits: &&str| digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         let digits = target.get(at + 1..at + 3).filter(|_| byte == b'%');
-        match digits.filter(hex).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+        match digits
+            .filter(hex)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+        {
             Some(escaped) => {
                 decoded.push(escaped);
                 at += 3;
