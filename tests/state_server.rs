@@ -8,7 +8,7 @@ mod state_server_support;
 use assert_cmd::cargo::CommandCargoExt as _;
 use sessionbench::clock::{run_real, spawn};
 use sessionbench::servers::state_server::{Limits, serve};
-use state_server_support::{MINUTE, Raw, server, statistics, until};
+use state_server_support::{MINUTE, Raw, start, statistics, until};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -24,7 +24,7 @@ const TARGETS: [&str; 4] = [
 
 #[test]
 fn both_spellings_of_every_header_and_target_are_understood() {
-    let server = server(MINUTE);
+    let server = start(MINUTE);
     let mut raw = Raw::to(&server);
     for put in TARGETS {
         for cookie_name in ["LockCookie", "Lock-Cookie"] {
@@ -50,7 +50,7 @@ fn both_spellings_of_every_header_and_target_are_understood() {
 
 #[test]
 fn answers_look_on_the_wire_as_the_specification_has_them() {
-    let server = server(MINUTE);
+    let server = start(MINUTE);
     let mut raw = Raw::to(&server);
     raw.put("/a", "data");
     assert_eq!(
@@ -71,7 +71,7 @@ fn answers_look_on_the_wire_as_the_specification_has_them() {
 
 #[test]
 fn requests_that_are_sent_ahead_are_answered_in_their_order() {
-    let server = server(MINUTE);
+    let server = start(MINUTE);
     let mut raw = Raw::to(&server);
     raw.send(
         "PUT /a HTTP/1.1\nContent-Length: 3\n\noneGET /a HTTP/1.1\n\nDELETE /a HTTP/1.1\n\n\
@@ -88,7 +88,7 @@ fn requests_that_are_sent_ahead_are_answered_in_their_order() {
 
 #[test]
 fn a_request_that_arrives_byte_by_byte_is_answered() {
-    let server = server(MINUTE);
+    let server = start(MINUTE);
     let mut raw = Raw::to(&server);
     for byte in b"PUT /a HTTP/1.1\r\nContent-Length: 4\r\n\r\ndata" {
         raw.send_bytes(&[*byte]);
@@ -98,7 +98,7 @@ fn a_request_that_arrives_byte_by_byte_is_answered() {
 
 #[test]
 fn a_bad_request_is_told_and_its_connection_goes_on() {
-    let server = server(MINUTE);
+    let server = start(MINUTE);
     let mut raw = Raw::to(&server);
     for (bad, why) in [
         (
@@ -124,7 +124,7 @@ fn a_bad_request_is_told_and_its_connection_goes_on() {
 
 #[test]
 fn garbage_is_told_and_its_connection_closed() {
-    let server = server(MINUTE);
+    let server = start(MINUTE);
     let long_head = format!("GET /a HTTP/1.1\nX: {}", "x".repeat(100_000));
     for garbage in [
         "hello\n\n",
@@ -143,7 +143,7 @@ fn garbage_is_told_and_its_connection_closed() {
 
 #[test]
 fn clients_that_hang_in_the_middle_hold_nobody_up() {
-    let server = server(MINUTE);
+    let server = start(MINUTE);
     let mut hanging: Vec<_> = (0..300).map(|_| Raw::to(&server)).collect();
     for raw in &mut hanging {
         raw.send("PUT /a HTTP/1.1\nContent-Length: 1000\n\nsome of it");
@@ -158,7 +158,7 @@ fn clients_that_hang_in_the_middle_hold_nobody_up() {
 
 #[test]
 fn a_session_of_a_megabyte_comes_back_whole() {
-    let server = server(MINUTE);
+    let server = start(MINUTE);
     let content: String = ('a'..='z').cycle().take(1 << 20).collect();
     let mut raw = Raw::to(&server);
     raw.put("/a", &content);
@@ -168,7 +168,7 @@ fn a_session_of_a_megabyte_comes_back_whole() {
 
 #[test]
 fn a_minute_is_as_long_as_the_server_is_told() {
-    let server = server(Duration::from_millis(1));
+    let server = start(Duration::from_millis(1));
     let mut raw = Raw::to(&server);
     raw.put("/a", "data");
     // A touch that gains less than a second prolongs nothing.
@@ -177,7 +177,7 @@ fn a_minute_is_as_long_as_the_server_is_told() {
 
 #[test]
 fn what_the_server_tells_of_itself_counts_what_it_did() {
-    let server = server(MINUTE);
+    let server = start(MINUTE);
     let mut raw = Raw::to(&server);
     raw.put("/a", "data");
     raw.put("/b", "data");
@@ -329,7 +329,7 @@ fn a_managed_server_ends_with_the_program_that_started_it() {
 
 #[test]
 fn a_dropped_server_is_gone() {
-    let server = server(MINUTE);
+    let server = start(MINUTE);
     let address = server.address().to_owned();
     drop(server);
     assert!(TcpStream::connect(address).is_err());

@@ -9,6 +9,8 @@ use sessionbench::servers::state_server::{Statistics, start_program};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A minute as it is.
@@ -23,9 +25,14 @@ pub fn use_program() {
 }
 
 /// A state server of ours, as a process.
-pub fn server(minute: Duration) -> StateServer {
+pub async fn server(minute: Duration) -> StateServer {
     use_program();
-    run_real(async move { StateServer::start(minute).await.unwrap() }).unwrap()
+    StateServer::start(minute).await.unwrap()
+}
+
+/// The same, for a test without a clock of its own.
+pub fn start(minute: Duration) -> StateServer {
+    run_real(server(minute)).unwrap()
 }
 
 /// A connection on which tests write lines with `\n`.
@@ -132,16 +139,35 @@ pub enum Reply {
     Nothing,
 }
 
+/// A fake server.
+pub struct Fake {
+    pub address: String,
+    closed: Arc<AtomicUsize>,
+}
+
+impl Fake {
+    /// How many connections it closed.
+    pub fn closed(&self) -> usize {
+        self.closed.load(Ordering::Relaxed)
+    }
+}
+
 /// A server that answers its first request with 404, as a genuine one does when it is asked for
 /// statistics, and every later one as told. It lives on threads until the test program ends.
-pub fn fake(reply: fn() -> Reply) -> String {
+pub fn fake(reply: fn() -> Reply) -> Fake {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
+    let closed = Arc::new(AtomicUsize::new(0));
+    let fake = Fake {
+        address,
+        closed: Arc::clone(&closed),
+    };
     std::thread::spawn(move || {
         let mut first = true;
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let welcome = std::mem::take(&mut first);
+            let closed = Arc::clone(&closed);
             std::thread::spawn(move || {
                 let mut welcome = welcome;
                 while read_request(&mut stream) {
@@ -153,6 +179,8 @@ pub fn fake(reply: fn() -> Reply) -> String {
                         Reply::Send(bytes) => stream.write_all(bytes).unwrap(),
                         Reply::SendAndClose(bytes) => {
                             stream.write_all(bytes).unwrap();
+                            drop(stream);
+                            closed.fetch_add(1, Ordering::Relaxed);
                             return;
                         }
                         Reply::Nothing => {}
@@ -161,7 +189,7 @@ pub fn fake(reply: fn() -> Reply) -> String {
             });
         }
     });
-    address
+    fake
 }
 
 /// The answer of a .NET 4 state server that has no such session.

@@ -28,7 +28,7 @@ pub struct StateServerSettings {
 /// `tcpip=loopback:42424`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", rename = "StateServerAddress")]
 pub enum Server {
     /// A state server of ours, started for the run on loopback and stopped after it.
     #[default]
@@ -55,9 +55,10 @@ impl From<Server> for String {
     }
 }
 
-/// How requests are spelt on the wire; implementations disagree (facts §6.1).
+/// How requests are spelt on the wire; implementations disagree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "StateServerDialect")]
 pub enum Dialect {
     /// As deployed state servers read them: header `LockCookie`, target without a leading `/`.
     #[default]
@@ -98,10 +99,7 @@ pub struct Address {
 
 /// A text that is no `stateConnectionString`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is no state server: write `managed`, or `tcpip=host:port` as in \
-     `tcpip=loopback:42424`; an IPv6 address stands in brackets"
-)]
+#[error("`{0}` is no state server: it is written `tcpip=host:port`, as in `tcpip=loopback:42424`")]
 pub struct AddressError(String);
 
 impl FromStr for Address {
