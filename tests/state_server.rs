@@ -176,6 +176,18 @@ fn a_minute_is_as_long_as_the_server_is_told() {
 }
 
 #[test]
+fn an_expired_session_that_nobody_touches_goes_when_the_wheel_turns() {
+    let server = start(Duration::from_millis(1));
+    Raw::to(&server).put("/a", "data");
+    assert_eq!(statistics(server.address()).counts.created, 1);
+    // Asking for statistics touches no session.
+    until("the wheel turns, every 20 s", || {
+        statistics(server.address()).sessions == 0
+    });
+    assert_eq!(statistics(server.address()).counts.expired, 1);
+}
+
+#[test]
 fn what_the_server_tells_of_itself_counts_what_it_did() {
     let server = start(MINUTE);
     let mut raw = Raw::to(&server);
@@ -188,7 +200,7 @@ fn what_the_server_tells_of_itself_counts_what_it_did() {
     let counts = told.counts;
     assert_eq!((counts.requests, counts.created, counts.removed), (4, 2, 1));
     assert!(counts.bytes_in > 0 && counts.bytes_out > 0);
-    assert_eq!(told.minute_seconds, 60.0);
+    assert_eq!(told.minute, MINUTE);
 }
 
 /// Serves in this process, under these limits, what a test asks from a thread.

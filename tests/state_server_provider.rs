@@ -569,6 +569,17 @@ fn sessions_on_a_managed_server_expire_by_the_minutes_of_the_run() {
 }
 
 #[test]
+fn a_managed_server_takes_minutes_of_any_length() {
+    run_real(async {
+        // What a scale of 7 makes of a minute.
+        let minute = MINUTE.div_f64(7.0);
+        let provider = provider(StateServerSettings::default()).await;
+        assert!(provider.open(&Seat { minute, ..seat() }).await.is_ok());
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_server_with_other_minutes_than_the_runs_is_refused() {
     run_real(async {
         let server = server(MINUTE).await;

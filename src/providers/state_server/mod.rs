@@ -119,9 +119,7 @@ impl StateServerProvider {
         let answer = ask_statistics(&own).await?;
         let told = Statistics::decode(&answer.content);
         self.ours.set(told.is_some());
-        let seconds = told.as_ref().map(|told| told.minute_seconds);
-        let minute = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let minute = minute.unwrap_or(GENUINE_MINUTE);
+        let minute = told.as_ref().map_or(GENUINE_MINUTE, |told| told.minute);
         let info = ServerInfo {
             managed,
             address: line.address.to_string(),
@@ -190,7 +188,10 @@ fn identity(told: &Statistics) -> ServerInfo {
         version: told.version.clone(),
         settings: BTreeMap::from([
             ("process_id".to_owned(), told.process_id.to_string()),
-            ("minute_seconds".to_owned(), told.minute_seconds.to_string()),
+            (
+                "minute_seconds".to_owned(),
+                told.minute.as_secs_f64().to_string(),
+            ),
         ]),
         ..ServerInfo::default()
     }

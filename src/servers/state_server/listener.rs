@@ -190,7 +190,7 @@ impl Server {
         Statistics {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             process_id: std::process::id(),
-            minute_seconds: self.minute.as_secs_f64(),
+            minute: self.minute,
             cpu_seconds: used.cpu.as_secs_f64(),
             memory_bytes: used.memory,
             sessions: sessions.len() as u64,

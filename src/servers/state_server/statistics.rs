@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// Where a server of ours tells.
 pub const TARGET: &str = "/sessionbench/statistics";
@@ -33,8 +34,8 @@ pub struct Statistics {
     pub version: String,
     /// Its process.
     pub process_id: u32,
-    /// How long a minute lasts on it, in seconds.
-    pub minute_seconds: f64,
+    /// How long a minute lasts on it.
+    pub minute: Duration,
     /// CPU time since its start, in seconds; 0 where the system does not tell.
     pub cpu_seconds: f64,
     /// Memory in use, in bytes; 0 where the system does not tell.
@@ -58,7 +59,7 @@ impl Statistics {
         };
         line("version", &self.version);
         line("process_id", &self.process_id);
-        line("minute_seconds", &self.minute_seconds);
+        line("minute_nanos", &self.minute.as_nanos());
         line("cpu_seconds", &self.cpu_seconds);
         line("memory_bytes", &self.memory_bytes);
         line("sessions", &self.sessions);
@@ -84,7 +85,7 @@ impl Statistics {
         Some(Self {
             version: (*lines.get("version")?).to_owned(),
             process_id: lines.get("process_id")?.parse().ok()?,
-            minute_seconds: lines.get("minute_seconds")?.parse().ok()?,
+            minute: Duration::from_nanos(number("minute_nanos")?),
             cpu_seconds: lines.get("cpu_seconds")?.parse().ok()?,
             memory_bytes: number("memory_bytes")?,
             sessions: number("sessions")?,
@@ -110,7 +111,7 @@ mod tests {
         let told = Statistics {
             version: "1.2.3".to_owned(),
             process_id: 7,
-            minute_seconds: 0.5,
+            minute: Duration::from_nanos(8_571_428_571),
             cpu_seconds: 1.25,
             memory_bytes: 4096,
             sessions: 2,
