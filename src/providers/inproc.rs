@@ -1,8 +1,8 @@
 //! System.Web's in-process store (facts §3): the example to read before writing a provider.
 //!
-//! Each CD server keeps its sessions in its own memory, in ASP.NET's [`cache`](crate::cache). A
-//! session slides on every get, also on the poll of a waiter, and is removed by the cache wheel or
-//! by the next request that touches it.
+//! Each CD server keeps its sessions in its own memory, in ASP.NET's [`cache`]. A session slides on
+//! every get, also on the poll of a waiter, and is removed by the cache wheel or by the next request
+//! that touches it.
 //!
 //! The surprising fact: a session can end up to 1 s early, because the cache does not prolong it by
 //! less than that.
