@@ -74,14 +74,13 @@ fn every_configuration_becomes_its_golden_scenario() {
 }
 
 /// Cases that cannot be played yet, and why.
-const NOT_YET: [(&str, &str); 7] = [
+const NOT_YET: [(&str, &str); 6] = [
     ("azure_redis", "TLS is not supported yet"),
     ("azure_sql_universal", "cannot be `sql_universal`"),
     ("sitecore_mongo", "cannot be `mongo_sitecore`"),
     ("sitecore_sql", "cannot be `sql_sitecore`"),
     ("sql_async", "cannot be `sql_async`"),
     ("sql_server_mode", "cannot be `sql_async`"),
-    ("state_server", "cannot be `state_server`"),
 ];
 
 #[test]

@@ -160,6 +160,8 @@ fn literal(kind: StoreKind, attributes: &Attributes<'_>) -> String {
     format!("{} {}", kind.name(), attributes.name())
 }
 
+/// The longest limit of a request to a state server, in seconds: a day, far beyond sense.
+const LONGEST_LIMIT: u32 = 86_400;
 /// Numbers of which the genuine provider checks nothing.
 const ANY: RangeInclusive<u32> = 0..=u32::MAX;
 
@@ -233,9 +235,10 @@ pub fn state_server(attributes: &mut Attributes<'_>) -> Result<Block, ImportErro
     let string = string.map_or("tcpip=loopback:42424".to_owned(), |text| text.value);
     let connection = connection::state_server(&string);
     block.server(connection.map_err(|fault| attributes.faulty("stateConnectionString", fault))?);
+    let limit = attributes.number("stateNetworkTimeout", 1..=LONGEST_LIMIT)?;
     block.set(
         "stateNetworkTimeout",
-        attributes.number("stateNetworkTimeout", ANY)?,
+        limit.map(|seconds| format!("{seconds}s")),
     );
     block.set(
         "compressionEnabled",
