@@ -361,33 +361,30 @@ fn too_deep(span: Range<usize>) -> Problem {
     Problem::error(format!("nested more than {MAX_DEPTH} levels deep")).label(span, "too deep")
 }
 
-/// What an unquoted scalar means in YAML 1.2's core schema.
+/// What an unquoted scalar means. One that a variable stands in may hold what YAML would take for
+/// more than a scalar: that is text.
 fn plain(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" => Value::Boolean(true),
-        "false" | "False" | "FALSE" => Value::Boolean(false),
-        _ => match number(text) {
+    let word = |c: char| c.is_ascii_alphanumeric() || "+-._~".contains(c);
+    let read = match text.chars().all(word) {
+        true => serde_yaml::from_str(text).ok(),
+        false => None,
+    };
+    match read {
+        Some(serde_yaml::Value::Null) => Value::Null,
+        Some(serde_yaml::Value::Bool(value)) => Value::Boolean(value),
+        Some(serde_yaml::Value::Number(number)) => match json(&number) {
             Some(number) => Value::Number(number),
             None => Value::Text(text.to_owned()),
         },
+        _ => Value::Text(text.to_owned()),
     }
 }
 
-fn number(text: &str) -> Option<Number> {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    // Words that Rust reads as numbers (`inf`, `nan`) are words here.
-    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return None;
-    }
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let positive = text.strip_prefix('+').unwrap_or(text);
-        let whole = positive.parse::<u64>().map(Number::from);
-        return whole
-            .or_else(|_| positive.parse::<i64>().map(Number::from))
-            .ok();
-    }
-    text.parse().ok().and_then(Number::from_f64)
+/// A number as JSON has it, which knows neither infinity nor "not a number".
+fn json(number: &serde_yaml::Number) -> Option<Number> {
+    let whole = number.as_u64().map(Number::from);
+    let whole = whole.or_else(|| number.as_i64().map(Number::from));
+    whole.or_else(|| Number::from_f64(number.as_f64()?))
 }
 
 #[cfg(test)]
