@@ -8,6 +8,7 @@
 
 pub mod capabilities;
 pub mod inproc;
+pub mod mongo;
 pub mod redis;
 
 pub use capabilities::{Capabilities, Detection};
@@ -32,6 +33,8 @@ pub enum ProviderSettings {
     RedisKeyspace(redis::settings::RedisKeyspace),
     /// Sitecore.SessionProvider.Redis: Microsoft's fork with a poller for session end.
     RedisSitecore(redis::settings::RedisSitecore),
+    /// Sitecore's MongoDB provider, with a poller for session end.
+    MongoSitecore(mongo::settings::MongoSitecore),
 }
 
 impl ProviderSettings {
@@ -43,6 +46,7 @@ impl ProviderSettings {
             Self::RedisMicrosoft(_) => &capabilities::REDIS_MICROSOFT,
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
+            Self::MongoSitecore(_) => &capabilities::MONGO_SITECORE,
         }
     }
 
@@ -50,7 +54,7 @@ impl ProviderSettings {
     #[must_use]
     pub fn redis(&self) -> Option<&redis::settings::RedisSettings> {
         match self {
-            Self::Inproc(_) => None,
+            Self::Inproc(_) | Self::MongoSitecore(_) => None,
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
@@ -227,5 +231,6 @@ pub async fn connect(
         ProviderSettings::RedisMicrosoft(_)
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_) => redis::connect(settings, application).await,
+        ProviderSettings::MongoSitecore(settings) => mongo::connect(settings, application).await,
     }
 }

@@ -1,6 +1,8 @@
 //! Rules about the servers behind providers: what a scenario may set, and which clusters may share.
 
 use super::{Findings, at};
+use crate::providers::ProviderSettings;
+use crate::providers::mongo::settings::{self as mongo, MongoSitecore};
 use crate::providers::redis::settings::{RedisServer, RedisSettings};
 use crate::scenario::path::Path;
 use crate::scenario::problem::{Label, Problem};
@@ -27,10 +29,13 @@ const OURS: [&str; 11] = [
 pub fn check(findings: &mut Findings<'_>) {
     let scenario = findings.scenario;
     for (name, settings) in &scenario.providers {
+        let path = at(["providers", name, settings.capabilities().name]);
+        if let ProviderSettings::MongoSitecore(settings) = settings {
+            mongo_server(findings, &path, settings);
+        }
         let Some(redis) = settings.redis() else {
             continue;
         };
-        let path = at(["providers", name, settings.capabilities().name]);
         application_name(findings, &path, redis);
         match &redis.server {
             RedisServer::Managed(managed) => {
@@ -74,6 +79,44 @@ fn application_name(findings: &mut Findings<'_>, path: &Path, redis: &RedisSetti
     }
 }
 
+/// There is no managed MongoDB server, and the connection string must be the driver's.
+fn mongo_server(findings: &mut Findings<'_>, path: &Path, settings: &MongoSitecore) {
+    if let Err(bad) = mongo::read(&settings.server) {
+        findings
+            .error(&path.key("server"), bad.message, "cannot be used")
+            .advise(bad.help);
+    }
+    let plain = |c: char| !c.is_control() && c != '{' && c != '}';
+    if settings.sessionType.is_empty() || !settings.sessionType.chars().all(plain) {
+        findings
+            .error(
+                &path.key("sessionType"),
+                format!("`{}` is no name of an application", settings.sessionType),
+                "empty, or with braces or control characters",
+            )
+            .advise("use letters, digits, `-`, `_`, `.`, `:` and `/`");
+    }
+}
+
+/// What a provider block of this name keeps its sessions in, and whether that is a server that
+/// already runs; `None` where sessions live in the web server's process.
+fn database(name: &str, settings: &ProviderSettings) -> Option<(String, bool)> {
+    if let ProviderSettings::MongoSitecore(mongo) = settings {
+        return Some((format!("{} as {}", mongo.server, mongo.sessionType), true));
+    }
+    let redis = settings.redis()?;
+    Some(match &redis.server {
+        RedisServer::Managed(_) => (format!("provider {name}"), false),
+        RedisServer::ConnectionString(text) => {
+            let (database, application) = (redis.databaseId, &redis.applicationName);
+            (
+                format!("database {database} of {text} as {application}"),
+                true,
+            )
+        }
+    })
+}
+
 fn connection_string(findings: &mut Findings<'_>, path: &Path, text: &str) {
     let mut parts = text.split(',').map(str::trim);
     let ssl = |part: &str| {
@@ -115,17 +158,9 @@ fn one_database_each(findings: &mut Findings<'_>) {
         let stores = [("private", &cluster.private), ("shared", &cluster.shared)];
         for (kind, provider) in stores {
             let Some(provider) = provider else { continue };
-            let redis = scenario
-                .providers
-                .get(provider)
-                .and_then(|settings| settings.redis());
-            let Some(redis) = redis else { continue };
-            let database = match &redis.server {
-                RedisServer::Managed(_) => format!("provider {provider}"),
-                RedisServer::ConnectionString(text) => {
-                    let (database, application) = (redis.databaseId, &redis.applicationName);
-                    format!("database {database} of {text} as {application}")
-                }
+            let settings = scenario.providers.get(provider);
+            let Some((database, _)) = settings.and_then(|it| database(provider, it)) else {
+                continue;
             };
             let path = at(["clusters", cluster_name, kind]);
             let Some((first, first_path)) = users.get(&database) else {
@@ -164,11 +199,10 @@ fn one_connection_under_compare(findings: &mut Findings<'_>) {
     for (index, contender) in scenario.compare.iter().enumerate() {
         let providers = [contender.private(), contender.shared()];
         let shared_server = providers.iter().find(|name| {
-            let redis = scenario
-                .providers
-                .get(**name)
-                .and_then(|settings| settings.redis());
-            redis.is_some_and(|redis| matches!(redis.server, RedisServer::ConnectionString(_)))
+            let settings = scenario.providers.get(**name);
+            settings
+                .and_then(|settings| database(name, settings))
+                .is_some_and(|(_, runs)| runs)
         });
         if let Some(name) = shared_server {
             let message =
