@@ -201,6 +201,7 @@ pub const MONGO_SITECORE: Capabilities = Capabilities {
         "An expired session lives on when a request comes before the poller.",
         "A handler that takes longer than two minutes, or dies, is raised again.",
         "A handler that throws loses its visit.",
-        "A server of your own is needed; how data is compressed is ASP.NET's way, ours for Sitecore.",
+        "A request that changes nothing does not prolong its session by the time it held it.",
+        "How sessions are serialised and compressed is ours: ASP.NET's own way.",
     ],
 };

@@ -286,6 +286,19 @@ mod tests {
     }
 
     #[test]
+    fn who_may_not_do_something_is_told_what_to_grant() {
+        let refused = serde_json::json!({
+            "code": UNAUTHORIZED,
+            "codeName": "Unauthorized",
+            "errmsg": "not authorized on site to execute command",
+        });
+        let refused = serde_json::from_value(refused).unwrap();
+        let error = store_error(&Error::from(ErrorKind::Command(refused))).to_string();
+        assert!(error.contains("grant the user `readWrite`"), "{error}");
+        assert!(error.contains("not authorized on site"), "{error}");
+    }
+
+    #[test]
     fn a_write_that_failed_is_an_error_although_the_command_is_ok() {
         let reply = doc! { "ok": 1, "n": 0, "writeErrors": [{ "index": 0, "code": 11000, "errmsg": "duplicate" }] };
         assert_eq!(
