@@ -35,7 +35,7 @@ mod tests {
         // Known from the framework: `"".GetHashCode()` in a 64-bit process.
         assert_eq!(hash(""), 371_857_150);
         // One character changes the first sum only: (5381 × 33) xor 97, and the rest as above.
-        assert_eq!(hash("a").wrapping_sub(hash("")), (5381 * 33 ^ 97) - 5381);
+        assert_eq!(hash("a").wrapping_sub(hash("")), ((5381 * 33) ^ 97) - 5381);
     }
 
     #[test]
