@@ -43,7 +43,10 @@ fn on_database(name: &str) -> String {
     if hosts.contains('@') && !options.iter().any(|it| it.starts_with("authSource=")) {
         options.push(&source);
     }
-    format!("mongodb://{hosts}/{name}?{}", options.join("&"))
+    match options.join("&") {
+        options if options.is_empty() => format!("mongodb://{hosts}/{name}"),
+        options => format!("mongodb://{hosts}/{name}?{options}"),
+    }
 }
 
 /// The provider on a database of its own, and a look behind it.
@@ -515,7 +518,7 @@ fn an_expired_session_ends_at_a_tick_and_leaves_the_store() {
         until("the session ended", async || !ends.seen.borrow().is_empty()).await;
         until("it is gone", async || bench.count().await == 0).await;
         store.dispose().await;
-        let seen = ends.seen.borrow();
+        let seen = ends.seen.take();
         let [end] = seen.as_slice() else {
             panic!("{} ends", seen.len());
         };
@@ -528,7 +531,6 @@ fn an_expired_session_ends_at_a_tick_and_leaves_the_store() {
         };
         assert_eq!(period, Duration::from_secs(1));
         assert_eq!(bench.provider.background_work().claimed, 1);
-        drop(seen);
         bench.close().await;
     })
     .unwrap();
@@ -672,10 +674,9 @@ fn an_abandoned_session_ends_in_the_request_and_is_removed() {
             .unwrap();
         assert_eq!(bench.count().await, 0);
         store.dispose().await;
-        let seen = ends.seen.borrow();
+        let seen = ends.seen.take();
         assert_eq!(seen.len(), 1);
         assert_eq!(seen[0].notice.noticed, Noticed::Abandoned);
-        drop(seen);
         bench.close().await;
     })
     .unwrap();
