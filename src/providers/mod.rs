@@ -10,6 +10,7 @@ pub mod capabilities;
 pub mod inproc;
 pub mod mongo;
 pub mod redis;
+pub mod state_server;
 
 pub use capabilities::{Capabilities, Detection};
 
@@ -35,6 +36,8 @@ pub enum ProviderSettings {
     RedisSitecore(redis::settings::RedisSitecore),
     /// Sitecore's MongoDB provider, with a poller for session end.
     MongoSitecore(mongo::settings::MongoSitecore),
+    /// System.Web's client of the ASP.NET state server.
+    StateServer(state_server::settings::StateServerSettings),
 }
 
 impl ProviderSettings {
@@ -47,6 +50,7 @@ impl ProviderSettings {
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
             Self::MongoSitecore(_) => &capabilities::MONGO_SITECORE,
+            Self::StateServer(_) => &capabilities::STATE_SERVER,
         }
     }
 
@@ -54,7 +58,7 @@ impl ProviderSettings {
     #[must_use]
     pub fn redis(&self) -> Option<&redis::settings::RedisSettings> {
         match self {
-            Self::Inproc(_) | Self::MongoSitecore(_) => None,
+            Self::Inproc(_) | Self::MongoSitecore(_) | Self::StateServer(_) => None,
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
@@ -228,6 +232,9 @@ pub async fn connect(
 ) -> Result<Rc<dyn Provider>, ConnectError> {
     match settings {
         ProviderSettings::Inproc(_) => Ok(Rc::new(inproc::InprocProvider::default())),
+        ProviderSettings::StateServer(settings) => {
+            state_server::connect(settings, application).await
+        }
         ProviderSettings::RedisMicrosoft(_)
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_) => redis::connect(settings, application).await,

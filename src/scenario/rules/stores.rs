@@ -4,6 +4,7 @@ use super::{Findings, at};
 use crate::providers::ProviderSettings;
 use crate::providers::mongo::settings::{self as mongo, MongoSitecore};
 use crate::providers::redis::settings::{RedisServer, RedisSettings};
+use crate::providers::state_server::settings::{Address, AddressError, Server};
 use crate::scenario::path::Path;
 use crate::scenario::problem::{Label, Problem};
 use crate::scenario::suggest;
@@ -30,6 +31,7 @@ pub fn check(findings: &mut Findings<'_>) {
     let scenario = findings.scenario;
     for (name, settings) in &scenario.providers {
         let path = at(["providers", name, settings.capabilities().name]);
+        state_server(findings, &path, name, settings);
         if let ProviderSettings::MongoSitecore(settings) = settings {
             mongo_server(findings, &path, settings);
         }
@@ -64,18 +66,81 @@ pub fn check(findings: &mut Findings<'_>) {
     one_connection_under_compare(findings);
 }
 
-/// Keys are matched by pattern (`{app}_*_Timeout`), so the name must not be one.
-fn application_name(findings: &mut Findings<'_>, path: &Path, redis: &RedisSettings) {
-    let name = &redis.applicationName;
-    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"*?[]{}\\^\"'".contains(c);
-    if name.is_empty() || !name.chars().all(plain) {
+/// A state server that is named counts real minutes.
+fn state_server(findings: &mut Findings<'_>, path: &Path, name: &str, settings: &ProviderSettings) {
+    let ProviderSettings::StateServer(settings) = settings else {
+        return;
+    };
+    if settings.stateNetworkTimeout.duration().is_zero() {
         findings
             .error(
-                &path.key("applicationName"),
-                format!("`{name}` cannot begin Redis keys"),
-                "empty, or with a character that means something in key patterns",
+                &path.key("stateNetworkTimeout"),
+                "a request that may take no time never succeeds",
+                "no time at all",
             )
-            .advise("use letters, digits, `-`, `_`, `.`, `:` and `/`");
+            .advise("the genuine default is 10s");
+    }
+    let plain = |c: char| !c.is_control();
+    if settings.application_id.trim_matches('/').is_empty()
+        || !settings.application_id.chars().all(plain)
+    {
+        findings
+            .error(
+                &path.key("application_id"),
+                "an application needs an id, without control characters",
+                "names no application",
+            )
+            .advise("IIS calls its first site `/LM/W3SVC/1/ROOT`");
+    }
+    let Server::ConnectionString(text) = &settings.server else {
+        return;
+    };
+    let parsed: Result<Address, AddressError> = text.parse();
+    if let Err(error) = parsed {
+        findings
+            .error(&path.key("server"), error.to_string(), "not understood")
+            .advise("`server: managed` starts one for the run");
+    } else if findings.scenario.time.scale != 1.0 {
+        findings
+            .error(
+                &at(["time", "scale"]),
+                format!("the state server of `{name}` counts real minutes, whatever the scale"),
+                "its sessions would outlive the run's",
+            )
+            .advise("use `scale: 1`, or `server: managed`, whose minutes the harness sets");
+    }
+}
+
+/// The server that several clusters would share, and what it is called in it; `None` where each
+/// cluster has its own by itself.
+fn database(name: &str, settings: &ProviderSettings) -> Option<String> {
+    if let ProviderSettings::StateServer(settings) = settings {
+        return Some(match &settings.server {
+            Server::Managed => format!("provider {name}"),
+            Server::ConnectionString(text) => format!("{text} as {}", settings.application_id),
+        });
+    }
+    if let ProviderSettings::MongoSitecore(settings) = settings {
+        return Some(format!("{} as {}", settings.server, settings.sessionType));
+    }
+    let redis = settings.redis()?;
+    Some(match &redis.server {
+        RedisServer::Managed(_) => format!("provider {name}"),
+        RedisServer::ConnectionString(text) => {
+            let (database, application) = (redis.databaseId, &redis.applicationName);
+            format!("database {database} of {text} as {application}")
+        }
+    })
+}
+
+/// Whether a provider uses a server that runs already.
+fn named_server(settings: &ProviderSettings) -> bool {
+    match settings {
+        ProviderSettings::StateServer(settings) => settings.server != Server::Managed,
+        ProviderSettings::MongoSitecore(_) => true,
+        _ => settings
+            .redis()
+            .is_some_and(|redis| matches!(redis.server, RedisServer::ConnectionString(_))),
     }
 }
 
@@ -98,23 +163,19 @@ fn mongo_server(findings: &mut Findings<'_>, path: &Path, settings: &MongoSiteco
     }
 }
 
-/// What a provider block of this name keeps its sessions in, and whether that is a server that
-/// already runs; `None` where sessions live in the web server's process.
-fn database(name: &str, settings: &ProviderSettings) -> Option<(String, bool)> {
-    if let ProviderSettings::MongoSitecore(mongo) = settings {
-        return Some((format!("{} as {}", mongo.server, mongo.sessionType), true));
-    }
-    let redis = settings.redis()?;
-    Some(match &redis.server {
-        RedisServer::Managed(_) => (format!("provider {name}"), false),
-        RedisServer::ConnectionString(text) => {
-            let (database, application) = (redis.databaseId, &redis.applicationName);
-            (
-                format!("database {database} of {text} as {application}"),
-                true,
+/// Keys are matched by pattern (`{app}_*_Timeout`), so the name must not be one.
+fn application_name(findings: &mut Findings<'_>, path: &Path, redis: &RedisSettings) {
+    let name = &redis.applicationName;
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"*?[]{}\\^\"'".contains(c);
+    if name.is_empty() || !name.chars().all(plain) {
+        findings
+            .error(
+                &path.key("applicationName"),
+                format!("`{name}` cannot begin Redis keys"),
+                "empty, or with a character that means something in key patterns",
             )
-        }
-    })
+            .advise("use letters, digits, `-`, `_`, `.`, `:` and `/`");
+    }
 }
 
 fn connection_string(findings: &mut Findings<'_>, path: &Path, text: &str) {
@@ -159,9 +220,8 @@ fn one_database_each(findings: &mut Findings<'_>) {
         for (kind, provider) in stores {
             let Some(provider) = provider else { continue };
             let settings = scenario.providers.get(provider);
-            let Some((database, _)) = settings.and_then(|it| database(provider, it)) else {
-                continue;
-            };
+            let database = settings.and_then(|settings| database(provider, settings));
+            let Some(database) = database else { continue };
             let path = at(["clusters", cluster_name, kind]);
             let Some((first, first_path)) = users.get(&database) else {
                 users.insert(database, (cluster_name, path));
@@ -200,9 +260,7 @@ fn one_connection_under_compare(findings: &mut Findings<'_>) {
         let providers = [contender.private(), contender.shared()];
         let shared_server = providers.iter().find(|name| {
             let settings = scenario.providers.get(**name);
-            settings
-                .and_then(|settings| database(name, settings))
-                .is_some_and(|(_, runs)| runs)
+            settings.is_some_and(named_server)
         });
         if let Some(name) = shared_server {
             let message =
