@@ -8,6 +8,7 @@
 
 pub mod capabilities;
 pub mod inproc;
+pub mod mongo;
 pub mod redis;
 pub mod state_server;
 
@@ -33,6 +34,8 @@ pub enum ProviderSettings {
     RedisKeyspace(redis::settings::RedisKeyspace),
     /// Sitecore.SessionProvider.Redis: Microsoft's fork with a poller for session end.
     RedisSitecore(redis::settings::RedisSitecore),
+    /// Sitecore's MongoDB provider, with a poller for session end.
+    MongoSitecore(mongo::settings::MongoSitecore),
     /// System.Web's client of the ASP.NET state server.
     StateServer(state_server::settings::StateServerSettings),
 }
@@ -46,6 +49,7 @@ impl ProviderSettings {
             Self::RedisMicrosoft(_) => &capabilities::REDIS_MICROSOFT,
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
+            Self::MongoSitecore(_) => &capabilities::MONGO_SITECORE,
             Self::StateServer(_) => &capabilities::STATE_SERVER,
         }
     }
@@ -54,7 +58,7 @@ impl ProviderSettings {
     #[must_use]
     pub fn redis(&self) -> Option<&redis::settings::RedisSettings> {
         match self {
-            Self::Inproc(_) | Self::StateServer(_) => None,
+            Self::Inproc(_) | Self::MongoSitecore(_) | Self::StateServer(_) => None,
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
@@ -234,5 +238,6 @@ pub async fn connect(
         ProviderSettings::RedisMicrosoft(_)
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_) => redis::connect(settings, application).await,
+        ProviderSettings::MongoSitecore(settings) => mongo::connect(settings, application).await,
     }
 }
