@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod conformance;
 pub mod engine;
 pub mod measure;
 pub mod providers;

@@ -27,12 +27,14 @@ pub struct Capabilities {
     pub steal: &'static str,
     /// Which operations keep a session alive.
     pub sliding: &'static str,
-    /// Store round trips of a dirty and of a clean request on an existing session.
-    pub round_trips: (u32, u32),
+    /// Store round trips of each kind of request.
+    pub round_trips: RoundTrips,
     /// The program that a managed server needs, if any.
     pub managed_server: Option<&'static str>,
     /// What is known to go wrong, and where the design is ours because the genuine one is unknown.
     pub notes: &'static [&'static str],
+    /// Where it departs from the contract. The conformance suite asserts each.
+    pub deviations: &'static [Deviation],
 }
 
 impl Capabilities {
@@ -47,6 +49,102 @@ impl Capabilities {
     #[must_use]
     pub const fn supports_shared(&self, servers: u32) -> bool {
         self.session_end() && (self.out_of_process || servers == 1)
+    }
+}
+
+/// Store round trips of each kind of request, as the request module plays it (facts §1.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RoundTrips {
+    /// A session that is there, read and written.
+    pub dirty: u32,
+    /// The same without a change, or with changes that an error discards.
+    pub clean: u32,
+    /// `EnableSessionState=ReadOnly`.
+    pub read_only: u32,
+    /// A request that needs no session and has a cookie: its timeout is reset.
+    pub reset: u32,
+    /// A cookie whose session is gone; the request writes.
+    pub stale_dirty: u32,
+    /// A cookie whose session is gone; the request does not write.
+    pub stale_clean: u32,
+    /// No cookie; the request writes.
+    pub new_visit: u32,
+    /// `Session.Abandon`.
+    pub abandon: u32,
+    /// One poll of a request that waits.
+    pub poll: u32,
+}
+
+impl RoundTrips {
+    /// Those of a store in the web server's own memory.
+    pub const NONE: Self = Self {
+        dirty: 0,
+        clean: 0,
+        read_only: 0,
+        reset: 0,
+        stale_dirty: 0,
+        stale_clean: 0,
+        new_visit: 0,
+        abandon: 0,
+        poll: 0,
+    };
+}
+
+/// One departure from the contract, by the name that the conformance suite has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Deviation {
+    /// Name of the behaviour.
+    pub behaviour: &'static str,
+    /// What the provider does instead, and why.
+    pub why: &'static str,
+    /// The setting under which it does so; `None`: always.
+    pub when: Option<When>,
+}
+
+/// A setting that has a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct When {
+    /// Its name, as in a scenario.
+    pub setting: &'static str,
+    /// Its value, as in a scenario; of a value with settings of its own, the key.
+    pub is: &'static str,
+}
+
+impl Deviation {
+    /// A departure that no setting decides.
+    const fn always(behaviour: &'static str, why: &'static str) -> Self {
+        Self {
+            behaviour,
+            why,
+            when: None,
+        }
+    }
+
+    /// A departure under one setting.
+    const fn with(
+        setting: &'static str,
+        is: &'static str,
+        behaviour: &'static str,
+        why: &'static str,
+    ) -> Self {
+        Self {
+            behaviour,
+            why,
+            when: Some(When { setting, is }),
+        }
+    }
+}
+
+impl When {
+    /// Whether a provider block says so.
+    #[must_use]
+    pub fn holds(&self, settings: &serde_json::Map<String, serde_json::Value>) -> bool {
+        match settings.get(self.setting) {
+            Some(serde_json::Value::String(word)) => word == self.is,
+            Some(serde_json::Value::Object(keys)) => keys.contains_key(self.is),
+            Some(value) => value.to_string() == self.is,
+            None => false,
+        }
     }
 }
 
@@ -99,9 +197,23 @@ pub const INPROC: Capabilities = Capabilities {
     wait: "poll every 500 ms",
     steal: "module, at the execution timeout",
     sliding: "every get, also of a waiter; update",
-    round_trips: (0, 0),
+    round_trips: RoundTrips::NONE,
     managed_server: None,
     notes: &["Killing the process loses every session and its end."],
+    deviations: &[],
+};
+
+/// What Microsoft's flow costs; the third of a dirty request is redundant (facts §1.5).
+const MICROSOFT_ROUND_TRIPS: RoundTrips = RoundTrips {
+    dirty: 3,
+    clean: 2,
+    read_only: 1,
+    reset: 1,
+    stale_dirty: 6,
+    stale_clean: 5,
+    new_visit: 1,
+    abandon: 3,
+    poll: 1,
 };
 
 /// Microsoft.Web.RedisSessionStateProvider (facts §1).
@@ -116,7 +228,7 @@ pub const REDIS_MICROSOFT: Capabilities = Capabilities {
     wait: "poll every 500 ms",
     steal: "module, at the execution timeout by the waiter's clock; TTL of the lock key",
     sliding: "get, also of a waiter; update, release, reset",
-    round_trips: (3, 2),
+    round_trips: MICROSOFT_ROUND_TRIPS,
     managed_server: Some("redis-server"),
     notes: &[
         "Raises no session end, so it cannot hold shared state and no visit is committed.",
@@ -124,6 +236,7 @@ pub const REDIS_MICROSOFT: Capabilities = Capabilities {
         "A write whose lock was lost or stolen is dropped without an error.",
         "In layouts 2 to 4 the values are in ASP.NET's own serialisation, not in BinaryFormatter's.",
     ],
+    deviations: &[],
 };
 
 /// Microsoft's provider with a shadow key and notifications (seed 002, facts §10.3).
@@ -138,8 +251,19 @@ pub const REDIS_KEYSPACE: Capabilities = Capabilities {
     wait: "poll every 500 ms",
     steal: "as redis_microsoft",
     sliding: "as redis_microsoft; the shadow key on get, update, create and reset",
-    // Microsoft's 3 and 2, and one SET of the shadow key after the get and after the update.
-    round_trips: (5, 3),
+    // Microsoft's, and one SET of the shadow key after each get that finds the session, each write
+    // and each reset; abandoning deletes it.
+    round_trips: RoundTrips {
+        dirty: 5,
+        clean: 3,
+        read_only: 2,
+        reset: 2,
+        stale_dirty: 9,
+        stale_clean: 7,
+        new_visit: 2,
+        abandon: 5,
+        poll: 1,
+    },
     managed_server: Some("redis-server"),
     notes: &[
         "Every CD server hears every event: session end is raised once per server unless they claim it.",
@@ -148,6 +272,7 @@ pub const REDIS_KEYSPACE: Capabilities = Capabilities {
         "A visitor who returns between the event and the data's expiry finds the ended session alive.",
         "Braces in the shadow key, the claim, and the end of an abandoned session are ours.",
     ],
+    deviations: &[],
 };
 
 /// Sitecore.SessionProvider.Redis (facts §9.1, §9.4).
@@ -162,7 +287,7 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
     wait: "poll every 500 ms",
     steal: "module, at the execution timeout; shared state after 5 s",
     sliding: "as redis_microsoft",
-    round_trips: (3, 2),
+    round_trips: MICROSOFT_ROUND_TRIPS,
     managed_server: Some("redis-server"),
     notes: &[
         "The genuine index of expiring sessions is unknown; ours is a sorted set of deadlines, which \
@@ -171,4 +296,5 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
         "A handler that throws loses its visit; removal before the handler loses the queue in a crash.",
         "With removal after the handler a claim lasts 120 s (ours): a slower handler runs twice.",
     ],
+    deviations: &[],
 };
