@@ -10,6 +10,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => cli::check::check(&arguments),
         Command::Report(arguments) => cli::report::report(&arguments),
         Command::Providers(arguments) => cli::providers::providers(&arguments),
+        Command::Conformance(arguments) => cli::conformance::conformance(&arguments),
         Command::Schema(arguments) => cli::schema::schema(&arguments),
     };
     cli::exit_code(outcome)

@@ -23,10 +23,14 @@ fn on_real_server(settings: ProviderSettings) -> Report {
 /// counted the round trips that the provider told.
 fn assert_documented(report: &Report) {
     let mut wrong = Vec::new();
-    let ends = report.behaviours.iter().find(|it| it.behaviour == "end_raised");
+    let ends = report
+        .behaviours
+        .iter()
+        .find(|it| it.behaviour == "end_raised");
     let raises_ends = ends.unwrap().verdict == Verdict::AsContracted;
     for finding in &report.behaviours {
-        let excused = finding.verdict == Verdict::NotProbed && !raises_ends && finding.group == "session end";
+        let excused =
+            finding.verdict == Verdict::NotProbed && !raises_ends && finding.group == "session end";
         let good = [Verdict::AsContracted, Verdict::DeviatesAsDocumented];
         if !excused && !good.contains(&finding.verdict) {
             wrong.push(format!("{finding:?}"));

@@ -50,7 +50,10 @@ fn describe(provider: &Capabilities) -> String {
         ("waiting", provider.wait.to_owned()),
         ("steal", provider.steal.to_owned()),
         ("sliding", provider.sliding.to_owned()),
-        ("round trips", format!("{} dirty, {} clean", trips.dirty, trips.clean)),
+        (
+            "round trips",
+            format!("{} dirty, {} clean", trips.dirty, trips.clean),
+        ),
         (
             "managed server",
             provider.managed_server.unwrap_or("none needed").to_owned(),

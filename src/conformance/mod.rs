@@ -112,9 +112,6 @@ pub enum ConformanceError {
     /// Its store went away.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Round trips could not be counted.
-    #[error("round trips could not be counted: {0}")]
-    RoundTrips(String),
     /// Somebody asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -157,16 +154,11 @@ impl Examination<'_> {
         let probing = all().map(|(_, behaviour)| self.probe(behaviour, &shared));
         let counting = async {
             let bench = self.open("counted").await?;
-            let counted = round_trips::measure(&bench, subject.capabilities.round_trips).await;
-            counted.map_err(|otherwise| match otherwise {
-                Otherwise::Store(error) => error.into(),
-                Otherwise::Deviates(why) | Otherwise::NotProbed(why) => {
-                    ConformanceError::RoundTrips(why)
-                }
-                Otherwise::TooSlow => ConformanceError::RoundTrips("too slow".to_owned()),
-            })
+            let designed = subject.capabilities.round_trips;
+            Ok(round_trips::measure(&bench, designed).await?)
         };
-        let (probed, counted) = futures_util::future::join(join_all(probing), counting).await;
+        let (probed, counted): (_, Result<_, ConformanceError>) =
+            futures_util::future::join(join_all(probing), counting).await;
         let mut behaviours = Vec::new();
         for ((group, behaviour), probed) in all().zip(probed) {
             behaviours.push(self.judge(group, behaviour, probed?)?);
@@ -198,9 +190,10 @@ impl Examination<'_> {
         behaviour: &Behaviour,
         shared: &Rc<Bench>,
     ) -> Result<Probed, ConformanceError> {
-        let not_probed = |why: String| Ok(Err(Otherwise::NotProbed(why)));
-        if let Some(why) = self.subject.real_minutes.filter(|_| behaviour.needs != Needs::Servers) {
-            return not_probed(format!("it would take minutes of 60 s: {why}"));
+        let short = behaviour.needs != Needs::Servers;
+        if let Some(why) = self.subject.real_minutes.filter(|_| short) {
+            let why = format!("it would take minutes of 60 s: {why}");
+            return Ok(Err(Otherwise::NotProbed(why)));
         }
         let bench = match behaviour.needs {
             Needs::Servers | Needs::ShortLives => Rc::clone(shared),
@@ -208,16 +201,15 @@ impl Examination<'_> {
         };
         for _ in 0..ATTEMPTS {
             let probe = (behaviour.probe)(Rc::clone(&bench));
-            match clock::timeout(PROBE_LIMIT, probe).await {
-                Ok(Err(Otherwise::TooSlow)) => {}
-                Ok(probed) => return Ok(probed),
-                Err(_) => {
-                    let limit = PROBE_LIMIT.as_secs();
-                    return Ok(probe::deviates(format!("no answer within {limit} s")));
-                }
+            let probed = clock::timeout(PROBE_LIMIT, probe).await;
+            let limit = PROBE_LIMIT.as_secs();
+            match probed.unwrap_or_else(|_| probe::deviates(format!("no answer within {limit} s")))
+            {
+                Err(Otherwise::TooSlow) => {}
+                probed => return Ok(probed),
             }
         }
-        not_probed("this machine was too busy".to_owned())
+        Ok(Err(Otherwise::TooSlow))
     }
 
     /// What a probe found, held against the table of capabilities.
@@ -236,12 +228,12 @@ impl Examination<'_> {
         let (verdict, seen) = match probed {
             Ok(()) if documented.is_some() => (Verdict::DeviationNotSeen, None),
             Ok(()) => (Verdict::AsContracted, None),
-            Err(Otherwise::Deviates(how)) => (departed, Some(how)),
-            Err(Otherwise::NotProbed(why)) => (Verdict::NotProbed, Some(why)),
-            Err(Otherwise::TooSlow) => (Verdict::NotProbed, None),
             // A store that is gone says nothing about the provider; one that refuses does.
             Err(Otherwise::Store(error @ StoreError::Connection(_))) => return Err(error.into()),
-            Err(Otherwise::Store(error)) => (departed, Some(error.to_string())),
+            Err(seen @ (Otherwise::Deviates(_) | Otherwise::Store(_))) => {
+                (departed, Some(seen.to_string()))
+            }
+            Err(why) => (Verdict::NotProbed, Some(why.to_string())),
         };
         Ok(Finding {
             group,

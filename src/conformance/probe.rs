@@ -18,22 +18,20 @@ use std::time::Duration;
 pub type Probed = Result<(), Otherwise>;
 
 /// What a probe found in place of the behaviour.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Otherwise {
     /// The provider departs from the contract, in this way.
+    #[error("{0}")]
     Deviates(String),
     /// The behaviour cannot be seen here, for this reason.
+    #[error("{0}")]
     NotProbed(String),
     /// The machine was too busy to tell.
+    #[error("this machine was too busy")]
     TooSlow,
     /// The store could not be asked.
-    Store(StoreError),
-}
-
-impl From<StoreError> for Otherwise {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The provider departs from the contract, in this way.
@@ -190,7 +188,9 @@ pub fn expect_text(got: GetItem, expected: &str) -> Probed {
     let item = found(got)?;
     match text_of(&item) {
         text if text == expected => Ok(()),
-        other => deviates(format!("the session held `{other}` instead of `{expected}`")),
+        other => deviates(format!(
+            "the session held `{other}` instead of `{expected}`"
+        )),
     }
 }
 

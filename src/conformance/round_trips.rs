@@ -11,7 +11,7 @@ use super::subject::TIMEOUT;
 use crate::providers::capabilities::RoundTrips;
 use crate::session::module::{Access, Constants, Ending, Request, Session, SessionStateModule};
 use crate::session::observer::AcquireError;
-use crate::session::{SessionId, Value};
+use crate::session::{SessionId, StoreError, Value};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -22,10 +22,12 @@ pub struct Path {
     pub path: &'static str,
     /// Round trips by the table of capabilities.
     pub designed: u32,
-    /// Round trips that the provider told.
-    pub told: u32,
+    /// Round trips that the provider told; `None` where the request could not be played.
+    pub told: Option<u32>,
     /// Commands that the server counted; `None` where it does not tell, or others may use it.
     pub counted: Option<u64>,
+    /// Why the request could not be played.
+    pub failed: Option<String>,
 }
 
 impl Path {
@@ -33,7 +35,7 @@ impl Path {
     #[must_use]
     pub fn as_designed(&self) -> bool {
         let counted = self.counted.unwrap_or(self.designed.into());
-        self.told == self.designed && counted == u64::from(self.designed)
+        self.told == Some(self.designed) && counted == u64::from(self.designed)
     }
 }
 
@@ -63,15 +65,39 @@ fn paths(designed: RoundTrips) -> [(&'static str, Kind, u32); 10] {
         ending,
     };
     [
-        ("session written", page(true, true, Ending::Success), designed.dirty),
-        ("session unchanged", page(true, false, Ending::Success), designed.clean),
-        ("request error", page(true, true, Ending::Error), designed.clean),
+        (
+            "session written",
+            page(true, true, Ending::Success),
+            designed.dirty,
+        ),
+        (
+            "session unchanged",
+            page(true, false, Ending::Success),
+            designed.clean,
+        ),
+        (
+            "request error",
+            page(true, true, Ending::Error),
+            designed.clean,
+        ),
         ("read only", Kind::ReadOnly, designed.read_only),
         ("session not needed", Kind::Reset, designed.reset),
-        ("stale cookie, written", page(false, true, Ending::Success), designed.stale_dirty),
-        ("stale cookie, unchanged", page(false, false, Ending::Success), designed.stale_clean),
+        (
+            "stale cookie, written",
+            page(false, true, Ending::Success),
+            designed.stale_dirty,
+        ),
+        (
+            "stale cookie, unchanged",
+            page(false, false, Ending::Success),
+            designed.stale_clean,
+        ),
         ("no cookie, written", Kind::NewVisit, designed.new_visit),
-        ("abandoned", page(true, false, Ending::Abandon), designed.abandon),
+        (
+            "abandoned",
+            page(true, false, Ending::Abandon),
+            designed.abandon,
+        ),
         ("one poll of a waiter", Kind::Poll, designed.poll),
     ]
 }
@@ -79,20 +105,30 @@ fn paths(designed: RoundTrips) -> [(&'static str, Kind, u32); 10] {
 /// Plays every path.
 ///
 /// # Errors
-/// The store cannot be asked, or a request does not get its session.
-pub async fn measure(bench: &Bench, designed: RoundTrips) -> Result<Vec<Path>, Otherwise> {
+/// The store cannot be asked.
+pub async fn measure(bench: &Bench, designed: RoundTrips) -> Result<Vec<Path>, StoreError> {
     let mut measured = Vec::new();
     for (path, kind, designed) in paths(designed) {
-        play(bench, kind).await?;
-        let (told, counted) = play(bench, kind).await?;
+        let (told, counted, failed) = match play_twice(bench, kind).await {
+            Ok((told, counted)) => (Some(told), counted, None),
+            Err(Otherwise::Store(error @ StoreError::Connection(_))) => return Err(error),
+            Err(otherwise) => (None, None, Some(otherwise.to_string())),
+        };
         measured.push(Path {
             path,
             designed,
             told,
             counted,
+            failed,
         });
     }
     Ok(measured)
+}
+
+/// Plays a request, once for the server to learn its scripts and once to count.
+async fn play_twice(bench: &Bench, kind: Kind) -> Result<(u32, Option<u64>), Otherwise> {
+    play(bench, kind).await?;
+    play(bench, kind).await
 }
 
 /// Plays one request; returns what it cost.
@@ -112,7 +148,15 @@ async fn play(bench: &Bench, kind: Kind) -> Result<(u32, Option<u64>), Otherwise
             page(&module, &request, id, Access::Exclusive, writes, ending).await?;
         }
         Kind::ReadOnly => {
-            page(&module, &request, id, Access::ReadOnly, false, Ending::Success).await?;
+            page(
+                &module,
+                &request,
+                id,
+                Access::ReadOnly,
+                false,
+                Ending::Success,
+            )
+            .await?;
         }
         Kind::Reset => module.keep_alive(&request, id, TIMEOUT).await?,
         Kind::NewVisit => {

@@ -239,7 +239,10 @@ impl Server {
                 }),
                 None => deviates("a get-exclusive brought the session without a lock"),
             },
-            other => deviates(format!("a free session could not be taken: {}", said(&other))),
+            other => deviates(format!(
+                "a free session could not be taken: {}",
+                said(&other)
+            )),
         }
     }
 

@@ -200,7 +200,26 @@ pub const INPROC: Capabilities = Capabilities {
     round_trips: RoundTrips::NONE,
     managed_server: None,
     notes: &["Killing the process loses every session and its end."],
-    deviations: &[],
+    deviations: &[
+        Deviation::always("shared_by_servers", "each server keeps its own sessions"),
+        Deviation::always("survives_crash", "sessions die with their process"),
+        Deviation::always(
+            "lock_outlives_holder",
+            "lock and session die with their process",
+        ),
+        Deviation::always(
+            "slide_a_little",
+            "the cache moves no expiry by less than 1 s (facts §3.2)",
+        ),
+        Deviation::always(
+            "expired_claim_spares_locked",
+            "the cache wheel knows nothing of locks",
+        ),
+        Deviation::always(
+            "crash_between_claim_and_end",
+            "the ends of all sessions die with their process",
+        ),
+    ],
 };
 
 /// What Microsoft's flow costs; the third of a dirty request is redundant (facts §1.5).
@@ -215,6 +234,24 @@ const MICROSOFT_ROUND_TRIPS: RoundTrips = RoundTrips {
     abandon: 3,
     poll: 1,
 };
+
+/// Of all providers in Microsoft's layouts (facts §1.4).
+const LOCK_EXPIRES: Deviation = Deviation::always(
+    "lock_lasts",
+    "the lock's key expires after the execution timeout, whoever waits",
+);
+
+/// Of all providers in Microsoft's layouts (facts §1.5).
+const MARK_REPEATS: Deviation = Deviation::always(
+    "uninitialized_marks_once",
+    "the mark is a value of the session, which only a write removes",
+);
+
+/// Of all providers in Microsoft's layouts (facts §1.3).
+const CREATION_OVERWRITES: Deviation = Deviation::always(
+    "uninitialized_never_overwrites",
+    "the script writes without looking",
+);
 
 /// Microsoft.Web.RedisSessionStateProvider (facts §1).
 pub const REDIS_MICROSOFT: Capabilities = Capabilities {
@@ -236,7 +273,24 @@ pub const REDIS_MICROSOFT: Capabilities = Capabilities {
         "A write whose lock was lost or stolen is dropped without an error.",
         "In layouts 2 to 4 the values are in ASP.NET's own serialisation, not in BinaryFormatter's.",
     ],
-    deviations: &[],
+    deviations: &[
+        LOCK_EXPIRES,
+        MARK_REPEATS,
+        CREATION_OVERWRITES,
+        Deviation::always("end_raised", "it is no part of the design (facts §1.5)"),
+        Deviation::with(
+            "version",
+            "v2-v4",
+            "empty_session_survives",
+            "a hash without fields is no key (facts §1.2)",
+        ),
+        Deviation::with(
+            "version",
+            "v2-v4",
+            "many_values",
+            "Lua unpacks no more than some 8000 arguments at once (facts §1.2)",
+        ),
+    ],
 };
 
 /// Microsoft's provider with a shadow key and notifications (seed 002, facts §10.3).
@@ -272,7 +326,48 @@ pub const REDIS_KEYSPACE: Capabilities = Capabilities {
         "A visitor who returns between the event and the data's expiry finds the ended session alive.",
         "Braces in the shadow key, the claim, and the end of an abandoned session are ours.",
     ],
-    deviations: &[],
+    deviations: &[
+        LOCK_EXPIRES,
+        MARK_REPEATS,
+        CREATION_OVERWRITES,
+        Deviation::always(
+            "slide_get_locked",
+            "a refused get does not set the shadow key",
+        ),
+        Deviation::always("slide_release", "a release does not set the shadow key"),
+        Deviation::always(
+            "end_not_early",
+            "the shadow key expires `shadow_key_lead` before the session (facts §10.3)",
+        ),
+        Deviation::with(
+            "claim",
+            "none",
+            "end_once_two_servers",
+            "every server hears every event",
+        ),
+        Deviation::always(
+            "end_leaves_nothing",
+            "the data live on for `shadow_key_lead`, and a visitor who returns prolongs them",
+        ),
+        Deviation::always(
+            "end_holds_visitor_off",
+            "the end takes no lock, and the data are still there",
+        ),
+        Deviation::always(
+            "expired_claim_spares_locked",
+            "the shadow key knows nothing of locks",
+        ),
+        Deviation::always(
+            "uninitialized_ends_silently",
+            "an uninitialised session has a shadow key too",
+        ),
+        Deviation::with(
+            "claim",
+            "lock",
+            "crash_between_claim_and_end",
+            "an event comes once, and the others have left it to the server that claimed it",
+        ),
+    ],
 };
 
 /// Sitecore.SessionProvider.Redis (facts §9.1, §9.4).
@@ -296,5 +391,34 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
         "A handler that throws loses its visit; removal before the handler loses the queue in a crash.",
         "With removal after the handler a claim lasts 120 s (ours): a slower handler runs twice.",
     ],
-    deviations: &[],
+    deviations: &[
+        LOCK_EXPIRES,
+        MARK_REPEATS,
+        CREATION_OVERWRITES,
+        Deviation::always(
+            "resurrection",
+            "data outlive their deadline until a poller comes; a request before it prolongs them",
+        ),
+        Deviation::with(
+            "pollingEnabled",
+            "false",
+            "expires",
+            "data outlive their deadline by an hour where nobody polls",
+        ),
+        Deviation::with(
+            "pollingEnabled",
+            "false",
+            "end_raised",
+            "other servers poll (facts §9.4)",
+        ),
+        Deviation::always(
+            "uninitialized_ends_silently",
+            "an uninitialised session has a deadline too",
+        ),
+        Deviation::always(
+            "crash_between_claim_and_end",
+            "removed before its end it is lost; removed after it, it is due again when the claim's \
+             120 s are over",
+        ),
+    ],
 };

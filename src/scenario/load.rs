@@ -2,7 +2,8 @@
 
 use super::problem::{Problem, Problems, Severity};
 use super::source::Document;
-use super::{Scenario, rules, secrets, structure};
+use super::{Scenario, rules, schema, secrets, structure};
+use serde::de::DeserializeOwned;
 use serde_yaml::with::singleton_map_recursive;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -120,14 +121,11 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Problems> {
         Err(problem) => return refuse(vec![problem]),
     };
     let mut problems = std::mem::take(&mut document.problems);
-    problems.extend(structure::check(&document));
+    problems.extend(structure::check(&document, &schema::schema()));
     if !problems.is_empty() {
         return refuse(problems);
     }
-    // Without this adapter serde_yaml reads an enum by a YAML tag instead of a key.
-    let decoded: Result<Scenario, _> =
-        singleton_map_recursive::deserialize(serde_yaml::Deserializer::from_str(text));
-    let scenario = match decoded {
+    let scenario: Scenario = match decode(text) {
         Ok(scenario) => scenario,
         // The structural check is there to leave nothing for this; should it, say what serde says.
         Err(error) => {
@@ -149,6 +147,12 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Problems> {
         warnings: Problems::new(name, text, problems),
         document,
     })
+}
+
+/// Decodes a text whose shape was checked.
+pub fn decode<T: DeserializeOwned>(text: &str) -> Result<T, serde_yaml::Error> {
+    // Without this adapter serde_yaml reads an enum by a YAML tag instead of a key.
+    singleton_map_recursive::deserialize(serde_yaml::Deserializer::from_str(text))
 }
 
 #[cfg(test)]

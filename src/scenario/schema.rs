@@ -4,12 +4,19 @@
 //! `docs/scenario.schema.json`, which a test keeps current.
 
 use super::Scenario;
+use schemars::JsonSchema;
 use serde_json::Value;
 
 /// The schema as data.
 #[must_use]
 pub fn schema() -> Value {
-    schemars::schema_for!(Scenario).to_value()
+    of::<Scenario>()
+}
+
+/// The schema of any type that is read from YAML.
+#[must_use]
+pub fn of<T: JsonSchema>() -> Value {
+    schemars::schema_for!(T).to_value()
 }
 
 /// The schema as text, as `sessionbench schema` prints it.

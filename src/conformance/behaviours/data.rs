@@ -133,7 +133,10 @@ fn expect_same_values(stored: &Item, read: &Item) -> Probed {
 async fn values_round_trip(bench: Rc<Bench>) -> Probed {
     let mut item = Item::new(TIMEOUT);
     let values = [
-        ("text", Value::Text("Gr\u{fc}\u{df}e, \u{4f60}\u{597d} \u{1f600}\r\n\0'\"".into())),
+        (
+            "text",
+            Value::Text("Gr\u{fc}\u{df}e, \u{4f60}\u{597d} \u{1f600}\r\n\0'\"".into()),
+        ),
         ("no text", Value::Text("".into())),
         ("number", Value::Int32(i32::MIN)),
         ("long number", Value::Int64(i64::MAX)),
@@ -176,7 +179,10 @@ async fn empty_session_survives(bench: Rc<Bench>) -> Probed {
     held.item.remove("data");
     bench.a.write(&held).await?;
     let read = found(bench.b.read(held.id).await?)?;
-    expect(read.values().len() == 0, "the removed value was still there")
+    expect(
+        read.values().len() == 0,
+        "the removed value was still there",
+    )
 }
 
 async fn removed_value_stays_removed(bench: Rc<Bench>) -> Probed {

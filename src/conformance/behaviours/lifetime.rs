@@ -125,7 +125,9 @@ async fn slides<P>(
     let used = clock::now();
     verb(id, prepared).await?;
     before(born + life)?;
-    Checks::after(ready, bench).pass(bench, id, used + life).await
+    Checks::after(ready, bench)
+        .pass(bench, id, used + life)
+        .await
 }
 
 async fn nothing(_: SessionId) -> Result<(), Otherwise> {

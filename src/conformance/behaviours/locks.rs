@@ -231,7 +231,9 @@ async fn wait(bench: Rc<Bench>) -> Probed {
         let module = module(&bench.b, PATIENT)?;
         let request = request();
         let acquired = module.acquire(&request, id, Access::Exclusive, TIMEOUT);
-        let session = acquired.await.or_else(|error| deviates(error.to_string()))?;
+        let session = acquired
+            .await
+            .or_else(|error| deviates(error.to_string()))?;
         let got = clock::now();
         Ok::<_, Otherwise>((got, text_of(&session.item) == "second"))
     };
@@ -273,7 +275,9 @@ fn count(item: &Item) -> i32 {
 async fn count_up(module: &SessionStateModule, id: SessionId) -> Probed {
     let request = request();
     let acquired = module.acquire(&request, id, Access::Exclusive, TIMEOUT);
-    let mut session = acquired.await.or_else(|error| deviates(error.to_string()))?;
+    let mut session = acquired
+        .await
+        .or_else(|error| deviates(error.to_string()))?;
     let count = count(&session.item);
     // Long enough for others to come in between, if they can.
     sleep(Duration::from_millis(2)).await;
