@@ -112,8 +112,10 @@ async fn stopped() {
     }
 }
 
-/// Columns of a verdict.
-const VERDICT: usize = 12;
+/// Columns of a line.
+const WIDTH: usize = 100;
+/// Columns of a verdict, with the space before it.
+const VERDICT: usize = 13;
 /// Columns of a name.
 const NAME: usize = 32;
 
@@ -124,6 +126,7 @@ fn table(report: &Report) -> String {
     for finding in &report.behaviours {
         if finding.group != group {
             group = finding.group;
+            // Writing to a string cannot fail, here and below.
             let _ = writeln!(text, "\n{group}");
         }
         row(&mut text, finding);
@@ -165,32 +168,40 @@ fn row(text: &mut String, finding: &Finding) {
         Verdict::DeviationNotSeen => "NOT SEEN",
         Verdict::NotProbed => "not probed",
     };
-    // Writing to a string cannot fail, here and below.
-    let _ = writeln!(
-        text,
-        "  {verdict:<VERDICT$}{:<NAME$}{}",
-        finding.behaviour, finding.states
+    let head = format!(
+        " {verdict:<width$}{:<NAME$}",
+        finding.behaviour,
+        width = VERDICT - 1
     );
-    let mut more = |what: &str, said: &str| {
-        let said = said.replace(char::is_control, " ");
-        let _ = writeln!(
-            text,
-            "{:indent$}{what}: {said}",
-            "",
-            indent = 2 + VERDICT + NAME
-        );
-    };
+    wrap(text, &head, finding.states);
+    let indent = " ".repeat(VERDICT + NAME);
+    let mut more = |what: &str, said: &str| wrap(text, &format!("{indent}{what} "), said);
     if let Some(seen) = &finding.seen {
-        let what = if finding.verdict == Verdict::NotProbed {
-            "because"
-        } else {
-            "seen"
-        };
-        more(what, seen);
+        more("seen:", seen);
     }
     if let Some(why) = finding.documented {
-        more("documented", why);
+        more("why:", why);
     }
+}
+
+/// Writes a text after a head, its further lines under the first.
+fn wrap(text: &mut String, head: &str, said: &str) {
+    let margin = head.chars().count();
+    text.push_str(head);
+    let mut column = margin;
+    for word in said.split(|c: char| c.is_whitespace() || c.is_control()) {
+        let length = word.chars().count();
+        if column > margin && column + length >= WIDTH {
+            text.push('\n');
+            text.push_str(&" ".repeat(margin));
+            column = margin;
+        } else if column > margin {
+            text.push(' ');
+        }
+        text.push_str(word);
+        column += length + 1;
+    }
+    text.push('\n');
 }
 
 fn round_trips(text: &mut String, path: &Path) {
@@ -202,11 +213,11 @@ fn round_trips(text: &mut String, path: &Path) {
     let (told, counted) = (number(path.told.map(u64::from)), number(path.counted));
     let _ = writeln!(
         text,
-        "  {:<23}{:>9}{told:>8}{counted:>8}{mark}",
+        " {:<24}{:>9}{told:>8}{counted:>8}{mark}",
         path.path, path.designed
     );
     if let Some(failed) = &path.failed {
-        let _ = writeln!(text, "    {failed}");
+        wrap(text, "    ", failed);
     }
 }
 
@@ -235,4 +246,61 @@ fn summary(report: &Report) -> String {
         let _ = writeln!(text, "warning: {warning}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(verdict: Verdict, seen: &str) -> Finding {
+        Finding {
+            group: "locks",
+            behaviour: "take",
+            states: "A get-exclusive brings the session and takes its lock.",
+            verdict,
+            seen: Some(seen.to_owned()),
+            documented: Some("it is known that this store gives a lock to whoever asks for one"),
+        }
+    }
+
+    fn report(finding: Finding) -> Report {
+        Report {
+            schema_version: conformance::SCHEMA_VERSION,
+            provider: "inproc",
+            settings: serde_json::Map::new(),
+            server: None,
+            behaviours: vec![finding],
+            round_trips: vec![Path {
+                path: "session written",
+                designed: 3,
+                told: Some(4),
+                counted: None,
+                failed: None,
+            }],
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn no_line_of_the_table_is_wider_than_a_hundred_columns() {
+        let seen = "a word and another one ".repeat(20);
+        for line in table(&report(finding(Verdict::DeviatesAsDocumented, &seen))).lines() {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_stands_out() {
+        let text = table(&report(finding(Verdict::DeviatesUnexpectedly, "nothing")));
+        assert!(text.contains(" DEVIATES    take "), "{text}");
+        assert!(text.contains("1 deviate unexpectedly"), "{text}");
+        assert!(text.contains("4       –  DIFFERS"), "{text}");
+        assert!(text.ends_with("round trips differ on 1 paths\n"), "{text}");
+    }
+
+    #[test]
+    fn control_characters_of_a_store_do_not_reach_the_terminal() {
+        let text = table(&report(finding(Verdict::NotProbed, "a\u{1b}[31mb")));
+        assert!(text.contains("a [31mb"), "{text}");
+    }
 }

@@ -2,12 +2,10 @@
 
 use super::probe::Otherwise;
 use super::subject::Server;
-use crate::clock::{self, Instant};
+use crate::clock;
+use crate::session::RequestContext;
 use crate::session::module::{Constants, Request, SessionStateModule};
-use crate::session::observer::{
-    AcquireError, Grant, Observer, Operation, Release, RequestNumber, ServerIndex,
-};
-use crate::session::{Item, RequestContext, SessionId};
+use crate::session::observer::{Nobody, RequestNumber, ServerIndex};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,17 +33,4 @@ pub fn request() -> Request {
         started: clock::now(),
         context: RequestContext::default(),
     }
-}
-
-/// Watches nothing.
-struct Nobody;
-
-impl Observer for Nobody {
-    fn operation(&self, _: &Operation) {}
-    fn waiting(&self, _: ServerIndex, _: RequestNumber, _: SessionId, _: Instant) {}
-    fn stolen(&self, _: ServerIndex, _: RequestNumber, _: SessionId, _: Instant) {}
-    fn granted(&self, _: &Grant<'_>) {}
-    fn refused(&self, _: ServerIndex, _: RequestNumber, _: SessionId, _: &AcquireError) {}
-    fn releasing(&self, _: RequestNumber, _: SessionId, _: Instant, _: Option<&Item>) {}
-    fn released(&self, _: &Release<'_>) {}
 }
