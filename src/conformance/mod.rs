@@ -191,9 +191,8 @@ impl Examination<'_> {
         shared: &Rc<Bench>,
     ) -> Result<Probed, ConformanceError> {
         let short = behaviour.needs != Needs::Servers;
-        if let Some(why) = self.subject.real_minutes.filter(|_| short) {
-            let why = format!("it would take minutes of 60 s: {why}");
-            return Ok(Err(Otherwise::NotProbed(why)));
+        if let Some(why) = self.subject.no_short_lives.as_ref().filter(|_| short) {
+            return Ok(Err(Otherwise::NotProbed(why.clone())));
         }
         let bench = match behaviour.needs {
             Needs::Servers | Needs::ShortLives => Rc::clone(shared),

@@ -38,8 +38,10 @@ pub struct Subject {
     pub deviations: Vec<Deviation>,
     /// Its settings, without the server.
     pub settings: serde_json::Map<String, serde_json::Value>,
-    /// Why minutes must last 60 s, if they must.
-    pub real_minutes: Option<&'static str>,
+    /// Whether minutes must last 60 s.
+    real_minutes: bool,
+    /// Why sessions cannot be seen to live for seconds, if they cannot.
+    pub no_short_lives: Option<String>,
     connect: Box<dyn Fn(String) -> Connecting>,
 }
 
@@ -48,11 +50,16 @@ impl Subject {
     #[must_use]
     pub fn new(settings: &ProviderSettings) -> Self {
         let connecting = settings.clone();
+        let real_minutes = settings.real_minutes();
+        let no_short_lives =
+            real_minutes.map(|why| format!("it would take minutes of 60 s: {why}"));
+        let settings_shown = settings.without_server();
         Self {
             capabilities: settings.capabilities(),
             deviations: settings.deviations().copied().collect(),
-            settings: settings.without_server(),
-            real_minutes: settings.real_minutes(),
+            real_minutes: real_minutes.is_some(),
+            no_short_lives: no_short_lives.or_else(|| polls_rarely(&settings_shown)),
+            settings: settings_shown,
             connect: Box::new(move |application| {
                 let settings = connecting.clone();
                 Box::pin(async move { providers::connect(&settings, &application).await })
@@ -70,13 +77,23 @@ impl Subject {
             capabilities,
             deviations: capabilities.deviations.to_vec(),
             settings: serde_json::Map::new(),
-            real_minutes: None,
+            real_minutes: false,
+            no_short_lives: None,
             connect: Box::new(move |_| {
                 let provider = connect();
                 Box::pin(async move { Ok(provider) })
             }),
         }
     }
+}
+
+/// Why the ends of sessions that live for seconds come too late to tell anything, if they do.
+fn polls_rarely(settings: &serde_json::Map<String, serde_json::Value>) -> Option<String> {
+    const OFTEN_ENOUGH: u64 = 2;
+    let seconds = settings.get("pollingInterval")?.as_u64()?;
+    (seconds > OFTEN_ENOUGH).then(|| {
+        format!("it polls every {seconds} s only; `pollingInterval` must be at most {OFTEN_ENOUGH}")
+    })
 }
 
 /// One application in the store, and the ids of its sessions.
@@ -98,8 +115,8 @@ impl Site {
         Ok(Self {
             provider,
             minute: match subject.real_minutes {
-                Some(_) => Duration::from_secs(60),
-                None => MINUTE,
+                true => Duration::from_secs(60),
+                false => MINUTE,
             },
             servers: Cell::new(0),
             // Sessions that an earlier suite left must not be taken for ours.

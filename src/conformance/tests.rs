@@ -7,7 +7,8 @@ use super::*;
 use crate::clock::run_virtual;
 use crate::providers::capabilities::{ALL, INPROC};
 use crate::providers::inproc::InprocProvider;
-use crate::providers::{Capabilities, Provider, Seat, StoreSample};
+use crate::providers::redis::settings::RedisSitecore;
+use crate::providers::{Capabilities, Provider, ProviderSettings, Seat, StoreSample};
 use crate::session::{
     EndNotice, ExpireCallback, GetItem, Item, LockId, Minutes, RequestContext, SessionId,
     SessionStateStore, StoreError,
@@ -416,10 +417,10 @@ fn a_documented_deviation_that_is_not_there_is_noticed() {
 }
 
 #[test]
-fn where_minutes_must_be_real_nothing_waits_for_them() {
+fn where_no_session_lives_for_seconds_nothing_waits_for_one() {
     let examined = async {
         let mut subject = stand_in(&STAND_IN, Fault::None);
-        subject.real_minutes = Some("its procedures reckon with minutes");
+        subject.no_short_lives = Some("its procedures reckon with minutes".to_owned());
         let report = examine(&subject, pending()).await;
         (report, clock::now())
     };
@@ -480,6 +481,17 @@ fn every_documented_deviation_is_of_a_known_behaviour_and_under_a_setting_that_e
 /// A provider's settings by default.
 fn defaults(name: &str) -> serde_json::Map<String, serde_json::Value> {
     let block = serde_json::json!({ name: {} });
-    let settings: crate::providers::ProviderSettings = serde_json::from_value(block).unwrap();
+    let settings: ProviderSettings = serde_json::from_value(block).unwrap();
     settings.without_server()
+}
+
+#[test]
+fn a_poller_that_comes_rarely_is_asked_to_come_more_often() {
+    let mut settings = RedisSitecore::default();
+    let subject =
+        |settings: &RedisSitecore| Subject::new(&ProviderSettings::RedisSitecore(settings.clone()));
+    assert_eq!(subject(&settings).no_short_lives, None);
+    settings.pollingInterval = 60;
+    let why = subject(&settings).no_short_lives.unwrap();
+    assert!(why.contains("every 60 s"), "{why}");
 }
