@@ -8,7 +8,7 @@
 use super::module::{PATIENT, module, request};
 use super::probe::{Bench, Otherwise, deviates, item};
 use super::subject::TIMEOUT;
-use crate::providers::capabilities::RoundTrips;
+use crate::providers::RoundTrips;
 use crate::session::module::{Access, Constants, Ending, Request, Session, SessionStateModule};
 use crate::session::observer::AcquireError;
 use crate::session::{SessionId, StoreError, Value};

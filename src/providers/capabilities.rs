@@ -1,6 +1,7 @@
 //! What each provider can do, in one table. The support matrix, `sessionbench providers`, the
 //! checks of scenarios and the report read it here.
 
+use super::expectations::{Deviation, RoundTrips};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,103 +50,6 @@ impl Capabilities {
     #[must_use]
     pub const fn supports_shared(&self, servers: u32) -> bool {
         self.session_end() && (self.out_of_process || servers == 1)
-    }
-}
-
-/// Store round trips of each kind of request, as the request module plays it (facts §1.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct RoundTrips {
-    /// A session that is there, read and written.
-    pub dirty: u32,
-    /// The same without a change, or with changes that an error discards.
-    pub clean: u32,
-    /// `EnableSessionState=ReadOnly`.
-    pub read_only: u32,
-    /// A request that needs no session and has a cookie: its timeout is reset.
-    pub reset: u32,
-    /// A cookie whose session is gone; the request writes.
-    pub stale_dirty: u32,
-    /// A cookie whose session is gone; the request does not write.
-    pub stale_clean: u32,
-    /// No cookie; the request writes.
-    pub new_visit: u32,
-    /// `Session.Abandon`.
-    pub abandon: u32,
-    /// One poll of a request that waits.
-    pub poll: u32,
-}
-
-impl RoundTrips {
-    /// Those of a store in the web server's own memory.
-    pub const NONE: Self = Self {
-        dirty: 0,
-        clean: 0,
-        read_only: 0,
-        reset: 0,
-        stale_dirty: 0,
-        stale_clean: 0,
-        new_visit: 0,
-        abandon: 0,
-        poll: 0,
-    };
-}
-
-/// One departure from the contract, by the name that the conformance suite has for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Deviation {
-    /// Name of the behaviour.
-    pub behaviour: &'static str,
-    /// What the provider does instead, and why.
-    pub why: &'static str,
-    /// The setting under which it does so; `None`: always.
-    pub when: Option<When>,
-}
-
-/// A setting that has a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct When {
-    /// Its name, as in a scenario.
-    pub setting: &'static str,
-    /// Its value, as in a scenario; of a value with settings of its own, the key.
-    pub is: &'static str,
-}
-
-impl Deviation {
-    /// A departure that no setting decides.
-    const fn always(behaviour: &'static str, why: &'static str) -> Self {
-        Self {
-            behaviour,
-            why,
-            when: None,
-        }
-    }
-
-    /// A departure under one setting.
-    const fn with(
-        setting: &'static str,
-        is: &'static str,
-        behaviour: &'static str,
-        why: &'static str,
-    ) -> Self {
-        Self {
-            behaviour,
-            why,
-            when: Some(When { setting, is }),
-        }
-    }
-}
-
-impl When {
-    /// Whether a provider block says so.
-    #[must_use]
-    pub fn holds(&self, settings: &serde_json::Map<String, serde_json::Value>) -> bool {
-        match settings.get(self.setting) {
-            Some(serde_json::Value::String(word)) => word == self.is,
-            Some(serde_json::Value::Object(keys)) => keys.contains_key(self.is),
-            Some(value) => serde_json::from_str::<serde_json::Value>(self.is)
-                .is_ok_and(|expected| expected == *value),
-            None => false,
-        }
     }
 }
 

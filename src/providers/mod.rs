@@ -7,10 +7,12 @@
 //! example to read.
 
 pub mod capabilities;
+pub mod expectations;
 pub mod inproc;
 pub mod redis;
 
-pub use capabilities::{Capabilities, Detection, Deviation};
+pub use capabilities::{Capabilities, Detection};
+pub use expectations::{Deviation, RoundTrips};
 
 use crate::session::{Minutes, SessionStateStore, StoreError, StoreKind};
 use async_trait::async_trait;
