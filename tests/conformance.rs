@@ -14,7 +14,10 @@ use sessionbench::providers::redis::settings::{
     Claim, MicrosoftVersion, Notifications, Processing, RedisKeyspace, RedisMicrosoft,
     RedisSitecore,
 };
+use sessionbench::providers::state_server::settings::StateServerSettings;
+use sessionbench::servers::state_server::start_program;
 use std::future::pending;
+use std::path::Path;
 use std::time::Duration;
 
 /// Holds the contract against providers on their real servers, all at once.
@@ -70,6 +73,13 @@ fn the_in_process_store_keeps_the_contract_but_where_its_table_says_otherwise() 
     let examined = async move { examine(&Subject::new(&settings), pending()).await };
     let (report, _) = run_virtual(examined).unwrap();
     assert_documented(&report.unwrap());
+}
+
+#[test]
+fn the_state_server_keeps_the_contract_but_where_its_table_says_otherwise() {
+    start_program(Path::new(env!("CARGO_BIN_EXE_sessionbench")));
+    let settings = StateServerSettings::default();
+    assert_documented_on_real_servers([ProviderSettings::StateServer(settings)]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod providers;
 pub mod report;
 pub mod run;
 pub mod schema;
+pub mod state_server;
 
 use crate::result;
 use clap::{Parser, Subcommand};
@@ -49,6 +50,8 @@ pub enum Command {
     Conformance(conformance::ConformanceArguments),
     /// Print a JSON Schema
     Schema(schema::SchemaArguments),
+    /// Serve session state as the ASP.NET state server does, until Ctrl-C
+    StateServer(state_server::StateServerArguments),
 }
 
 /// How a subcommand went.

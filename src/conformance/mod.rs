@@ -36,7 +36,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// A probe that takes longer hangs.
 const PROBE_LIMIT: Duration = Duration::from_secs(120);
 /// How often a probe is played that the machine was too busy for.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 5;
 /// A server that takes longer to stop is left.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 

@@ -88,7 +88,13 @@ impl Detection {
 }
 
 /// Every provider, in the order of the support matrix.
-pub const ALL: [&Capabilities; 4] = [&INPROC, &REDIS_MICROSOFT, &REDIS_KEYSPACE, &REDIS_SITECORE];
+pub const ALL: [&Capabilities; 5] = [
+    &INPROC,
+    &STATE_SERVER,
+    &REDIS_MICROSOFT,
+    &REDIS_KEYSPACE,
+    &REDIS_SITECORE,
+];
 
 /// System.Web's in-process store (facts §3).
 pub const INPROC: Capabilities = Capabilities {
@@ -158,6 +164,51 @@ const CREATION_OVERWRITES: Deviation = Deviation::always(
     "uninitialized_never_overwrites",
     "the script writes without looking",
 );
+
+/// System.Web's client of the ASP.NET state server (facts §6).
+pub const STATE_SERVER: Capabilities = Capabilities {
+    name: "state_server",
+    title: "ASP.NET state server",
+    detection: None,
+    expected_lateness: "never",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "flag and counter in the server's entry",
+    wait: "poll every 500 ms",
+    steal: "module, at the execution timeout by the server's clock",
+    sliding: "every get, also of a waiter; update, release, reset",
+    round_trips: RoundTrips {
+        dirty: 2,
+        clean: 2,
+        read_only: 1,
+        reset: 1,
+        stale_dirty: 4,
+        stale_clean: 4,
+        new_visit: 1,
+        abandon: 2,
+        poll: 1,
+    },
+    // It is this program itself.
+    managed_server: None,
+    notes: &[
+        "Raises no session end, so it cannot hold shared state and no visit is committed.",
+        "A write whose lock was stolen is dropped without an error while the next holder has the \
+         lock, and overwrites that holder's update once it has released it.",
+        "Restarting the server loses every session.",
+        "Limits of the managed server on requests and connections are ours.",
+    ],
+    deviations: &[
+        Deviation::always(
+            "foreign_lock_id_write",
+            "a write is held against the lock only while somebody has it",
+        ),
+        Deviation::always(
+            "slide_a_little",
+            "the cache moves no expiry by less than 1 s",
+        ),
+        Deviation::always("end_raised", "it is no part of the protocol"),
+    ],
+};
 
 /// Microsoft.Web.RedisSessionStateProvider (facts §1).
 pub const REDIS_MICROSOFT: Capabilities = Capabilities {
