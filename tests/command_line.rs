@@ -404,3 +404,59 @@ fn a_run_that_is_interrupted_writes_what_it_measured_and_exits_with_3() {
     assert_eq!(result["partial"], true);
     assert_eq!(result["runs"][0]["partial"], true);
 }
+
+/// `sessionbench conformance` with these arguments.
+fn conformance(arguments: &[&str]) -> Command {
+    let mut command = sessionbench();
+    command.arg("conformance").args(arguments);
+    command
+}
+
+#[test]
+fn conformance_prints_every_behaviour_and_exits_with_0_where_all_is_as_documented() {
+    let assert = done(conformance(&["--provider", "inproc"])).code(0);
+    let text = printed(&assert);
+    assert!(text.contains(" kept        take "), "{text}");
+    assert!(text.contains(" documented  shared_by_servers "), "{text}");
+    assert!(text.contains(" 0 deviate unexpectedly,"), "{text}");
+}
+
+#[test]
+fn conformance_as_json_has_a_version_and_a_verdict_for_each_behaviour() {
+    let assert = done(conformance(&["--provider", "inproc", "--json"])).code(0);
+    let report: serde_json::Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+    assert_eq!(report["schema_version"], 1);
+    let behaviours = report["behaviours"].as_array().unwrap();
+    let take = behaviours
+        .iter()
+        .find(|it| it["behaviour"] == "take")
+        .unwrap();
+    assert_eq!(take["verdict"], "as_contracted");
+    assert!(!report["round_trips"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_setting_that_a_provider_does_not_have_exits_with_2_and_names_the_nearest_one() {
+    let arguments = [
+        "--provider",
+        "redis_sitecore",
+        "--setting",
+        "compresion=true",
+    ];
+    let assert = done(conformance(&arguments)).code(2);
+    assert!(printed(&assert).contains("`compression`"));
+}
+
+#[test]
+fn a_store_that_conformance_cannot_reach_exits_with_3_and_no_secret_is_told() {
+    let port = closed_port();
+    let connection = format!("127.0.0.1:{port},password=hush-hush,connectTimeout=500");
+    let mut command = conformance(&["--provider", "redis_microsoft"]);
+    command
+        .args(["--setting", "retryTimeoutInMilliseconds=0"])
+        .env("SESSIONBENCH_CONNECTION", connection);
+    let assert = done(command).code(3);
+    let text = printed(&assert);
+    assert!(text.contains("cannot be reached"), "{text}");
+    assert!(!text.contains("hush-hush"), "{text}");
+}

@@ -4,6 +4,7 @@
 //! exit code. Nothing below this room prints or exits.
 
 pub mod check;
+pub mod conformance;
 pub mod environment;
 pub mod import;
 pub mod progress;
@@ -31,7 +32,7 @@ pub struct Arguments {
 /// Shown under `--help`.
 const EXIT_CODES: &str = "Exit codes:
   0  done; every objective is met
-  1  an objective is not met
+  1  an objective is not met, or a provider is not what its table says
   2  wrong usage or configuration
   3  a run is invalid or incomplete, or a store cannot be reached";
 
@@ -48,6 +49,8 @@ pub enum Command {
     Report(report::ReportArguments),
     /// List the session-state providers and what each can do
     Providers(providers::ProvidersArguments),
+    /// Hold the session contract against a provider on its real store
+    Conformance(conformance::ConformanceArguments),
     /// Print a JSON Schema
     Schema(schema::SchemaArguments),
     /// Serve session state as the ASP.NET state server does, until Ctrl-C
@@ -59,7 +62,7 @@ pub enum Command {
 pub enum Outcome {
     /// Done, and every objective is met.
     Good,
-    /// An objective is not met.
+    /// An objective is not met, or a provider is not what its table says.
     ObjectiveMissed,
     /// Wrong usage or configuration; was told already.
     Configuration,

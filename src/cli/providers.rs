@@ -29,7 +29,7 @@ pub fn providers(arguments: &ProvidersArguments) -> anyhow::Result<Outcome> {
 
 fn describe(provider: &Capabilities) -> String {
     let yes = |truth| if truth { "yes" } else { "no" };
-    let (dirty, clean) = provider.round_trips;
+    let trips = provider.round_trips;
     let detection = provider
         .detection
         .map_or("never raised", |detection| detection.title());
@@ -54,7 +54,10 @@ fn describe(provider: &Capabilities) -> String {
         ("waiting", provider.wait.to_owned()),
         ("steal", provider.steal.to_owned()),
         ("sliding", provider.sliding.to_owned()),
-        ("round trips", format!("{dirty} dirty, {clean} clean")),
+        (
+            "round trips",
+            format!("{} dirty, {} clean", trips.dirty, trips.clean),
+        ),
         (
             "managed server",
             provider

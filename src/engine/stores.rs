@@ -270,7 +270,7 @@ impl ClusterStores {
             let name = self.plan.provider(kind)?;
             let (settings, provider) = self.providers.get(name)?;
             let mut info = ProviderInfo::new(name, settings.capabilities());
-            info.settings = plain_settings(settings);
+            info.settings = settings.without_server().into_iter().collect();
             info.server = provider.server().cloned();
             Some(info)
         };
@@ -302,16 +302,6 @@ async fn connect(
         provider: name.to_owned(),
         source,
     })
-}
-
-/// A provider's settings as they were written, but for its server, which may hold a secret.
-fn plain_settings(settings: &ProviderSettings) -> BTreeMap<String, serde_json::Value> {
-    let written = serde_json::to_value(settings).unwrap_or_default();
-    let block = written
-        .as_object()
-        .and_then(|kinds| kinds.values().next()?.as_object().cloned());
-    let settings = block.unwrap_or_default().into_iter();
-    settings.filter(|(name, _)| name != "server").collect()
 }
 
 /// The word for a setting in a scenario.

@@ -1,6 +1,7 @@
 //! What each provider can do, in one table. The support matrix, `sessionbench providers`, the
 //! checks of scenarios and the report read it here.
 
+use super::expectations::{Deviation, RoundTrips};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,12 +28,14 @@ pub struct Capabilities {
     pub steal: &'static str,
     /// Which operations keep a session alive.
     pub sliding: &'static str,
-    /// Store round trips of a dirty and of a clean request on an existing session.
-    pub round_trips: (u32, u32),
+    /// Store round trips of each kind of request.
+    pub round_trips: RoundTrips,
     /// The program that a managed server needs, if any.
     pub managed_server: Option<&'static str>,
     /// What is known to go wrong, and where the design is ours because the genuine one is unknown.
     pub notes: &'static [&'static str],
+    /// Where it departs from the contract. The conformance suite asserts each.
+    pub deviations: &'static [Deviation],
 }
 
 impl Capabilities {
@@ -106,10 +109,62 @@ pub const INPROC: Capabilities = Capabilities {
     wait: "poll every 500 ms",
     steal: "module, at the execution timeout",
     sliding: "every get, also of a waiter; update",
-    round_trips: (0, 0),
+    round_trips: RoundTrips::NONE,
     managed_server: None,
     notes: &["Killing the process loses every session and its end."],
+    deviations: &[
+        Deviation::always("shared_by_servers", "each server keeps its own sessions"),
+        Deviation::always("survives_crash", "sessions die with their process"),
+        Deviation::always(
+            "lock_outlives_holder",
+            "lock and session die with their process",
+        ),
+        // Facts §3.2.
+        Deviation::always(
+            "slide_a_little",
+            "the cache moves no expiry by less than 1 s",
+        ),
+        Deviation::always(
+            "expired_claim_spares_locked",
+            "the cache wheel knows nothing of locks",
+        ),
+        Deviation::always(
+            "crash_between_claim_and_end",
+            "the ends of all sessions die with their process",
+        ),
+    ],
 };
+
+/// What Microsoft's flow costs; the third of a dirty request is redundant (facts §1.5).
+const MICROSOFT_ROUND_TRIPS: RoundTrips = RoundTrips {
+    dirty: 3,
+    clean: 2,
+    read_only: 1,
+    reset: 1,
+    stale_dirty: 6,
+    stale_clean: 5,
+    new_visit: 1,
+    abandon: 3,
+    poll: 1,
+};
+
+/// Of all providers in Microsoft's layouts (facts §1.4).
+const LOCK_EXPIRES: Deviation = Deviation::always(
+    "lock_lasts",
+    "the lock's key expires after the execution timeout, whoever waits",
+);
+
+/// Of all providers in Microsoft's layouts (facts §1.5).
+const MARK_REPEATS: Deviation = Deviation::always(
+    "uninitialized_marks_once",
+    "the mark is a value of the session, which only a write removes",
+);
+
+/// Of all providers in Microsoft's layouts (facts §1.3).
+const CREATION_OVERWRITES: Deviation = Deviation::always(
+    "uninitialized_never_overwrites",
+    "the script writes without looking",
+);
 
 /// System.Web's client of the ASP.NET state server (facts §6).
 pub const STATE_SERVER: Capabilities = Capabilities {
@@ -123,7 +178,17 @@ pub const STATE_SERVER: Capabilities = Capabilities {
     wait: "poll every 500 ms",
     steal: "module, at the execution timeout by the server's clock",
     sliding: "every get, also of a waiter; update, release, reset",
-    round_trips: (2, 2),
+    round_trips: RoundTrips {
+        dirty: 2,
+        clean: 2,
+        read_only: 1,
+        reset: 1,
+        stale_dirty: 4,
+        stale_clean: 4,
+        new_visit: 1,
+        abandon: 2,
+        poll: 1,
+    },
     // It is this program itself.
     managed_server: None,
     notes: &[
@@ -132,6 +197,17 @@ pub const STATE_SERVER: Capabilities = Capabilities {
          lock, and overwrites that holder's update once it has released it.",
         "Restarting the server loses every session.",
         "Limits of the managed server on requests and connections are ours.",
+    ],
+    deviations: &[
+        Deviation::always(
+            "foreign_lock_id_write",
+            "a write is held against the lock only while somebody has it",
+        ),
+        Deviation::always(
+            "slide_a_little",
+            "the cache moves no expiry by less than 1 s",
+        ),
+        Deviation::always("end_raised", "it is no part of the protocol"),
     ],
 };
 
@@ -147,13 +223,36 @@ pub const REDIS_MICROSOFT: Capabilities = Capabilities {
     wait: "poll every 500 ms",
     steal: "module, at the execution timeout by the waiter's clock; TTL of the lock key",
     sliding: "get, also of a waiter; update, release, reset",
-    round_trips: (3, 2),
+    round_trips: MICROSOFT_ROUND_TRIPS,
     managed_server: Some("redis-server"),
     notes: &[
         "Raises no session end, so it cannot hold shared state and no visit is committed.",
         "The third round trip of a dirty request releases a lock that is already free.",
         "A write whose lock was lost or stolen is dropped without an error.",
         "In layouts 2 to 4 the values are in ASP.NET's own serialisation, not in BinaryFormatter's.",
+    ],
+    deviations: &[
+        LOCK_EXPIRES,
+        MARK_REPEATS,
+        CREATION_OVERWRITES,
+        // Facts §1.5.
+        Deviation::always(
+            "end_raised",
+            "its `SetItemExpireCallback` says that it raises none",
+        ),
+        // Facts §1.2, as the next one.
+        Deviation::with(
+            "version",
+            "v2-v4",
+            "empty_session_survives",
+            "a hash without fields is no key",
+        ),
+        Deviation::with(
+            "version",
+            "v2-v4",
+            "many_values",
+            "Lua unpacks no more than some 8000 arguments at once",
+        ),
     ],
 };
 
@@ -169,8 +268,19 @@ pub const REDIS_KEYSPACE: Capabilities = Capabilities {
     wait: "poll every 500 ms",
     steal: "as redis_microsoft",
     sliding: "as redis_microsoft; the shadow key on get, update, create and reset",
-    // Microsoft's 3 and 2, and one SET of the shadow key after the get and after the update.
-    round_trips: (5, 3),
+    // Microsoft's, and one SET of the shadow key after each get that finds the session, each write
+    // and each reset; abandoning deletes it.
+    round_trips: RoundTrips {
+        dirty: 5,
+        clean: 3,
+        read_only: 2,
+        reset: 2,
+        stale_dirty: 9,
+        stale_clean: 7,
+        new_visit: 2,
+        abandon: 5,
+        poll: 1,
+    },
     managed_server: Some("redis-server"),
     notes: &[
         "Every CD server hears every event: session end is raised once per server unless they claim it.",
@@ -178,6 +288,49 @@ pub const REDIS_KEYSPACE: Capabilities = Capabilities {
         "The shadow key is a command of its own: a server that dies in between leaves an old deadline.",
         "A visitor who returns between the event and the data's expiry finds the ended session alive.",
         "Braces in the shadow key, the claim, and the end of an abandoned session are ours.",
+    ],
+    deviations: &[
+        LOCK_EXPIRES,
+        MARK_REPEATS,
+        CREATION_OVERWRITES,
+        Deviation::always(
+            "slide_get_locked",
+            "a refused get does not set the shadow key",
+        ),
+        Deviation::always("slide_release", "a release does not set the shadow key"),
+        // Facts §10.3.
+        Deviation::always(
+            "end_not_early",
+            "the shadow key expires `shadow_key_lead` before the session",
+        ),
+        Deviation::with(
+            "claim",
+            "none",
+            "end_once_two_servers",
+            "every server hears every event",
+        ),
+        Deviation::always(
+            "end_leaves_nothing",
+            "the data live on for `shadow_key_lead`, and a visitor who returns prolongs them",
+        ),
+        Deviation::always(
+            "end_holds_visitor_off",
+            "the end takes no lock, and the data are still there",
+        ),
+        Deviation::always(
+            "expired_claim_spares_locked",
+            "the shadow key knows nothing of locks",
+        ),
+        Deviation::always(
+            "uninitialized_ends_silently",
+            "an uninitialised session has a shadow key too",
+        ),
+        Deviation::with(
+            "claim",
+            "lock",
+            "crash_between_claim_and_end",
+            "an event comes once, and the others have left it to the server that claimed it",
+        ),
     ],
 };
 
@@ -193,7 +346,7 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
     wait: "poll every 500 ms",
     steal: "module, at the execution timeout; shared state after 5 s",
     sliding: "as redis_microsoft",
-    round_trips: (3, 2),
+    round_trips: MICROSOFT_ROUND_TRIPS,
     managed_server: Some("redis-server"),
     notes: &[
         "The genuine index of expiring sessions is unknown; ours is a sorted set of deadlines, which \
@@ -201,6 +354,37 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
         "One session that cannot be decoded stops all session ends behind it.",
         "A handler that throws loses its visit; removal before the handler loses the queue in a crash.",
         "With removal after the handler a claim lasts 120 s (ours): a slower handler runs twice.",
+    ],
+    deviations: &[
+        LOCK_EXPIRES,
+        MARK_REPEATS,
+        CREATION_OVERWRITES,
+        Deviation::always(
+            "resurrection",
+            "data outlive their deadline until a poller comes; a request before it prolongs them",
+        ),
+        Deviation::with(
+            "pollingEnabled",
+            "false",
+            "expires",
+            "data outlive their deadline by an hour where nobody polls",
+        ),
+        // Facts §9.4.
+        Deviation::with(
+            "pollingEnabled",
+            "false",
+            "end_raised",
+            "other servers poll",
+        ),
+        Deviation::always(
+            "uninitialized_ends_silently",
+            "an uninitialised session has a deadline too",
+        ),
+        Deviation::always(
+            "crash_between_claim_and_end",
+            "removed before its end it is lost; removed after it, it is due again when the claim's \
+             120 s are over",
+        ),
     ],
 };
 
@@ -216,7 +400,18 @@ pub const MONGO_SITECORE: Capabilities = Capabilities {
     wait: "poll every 500 ms; once more at once if just freed",
     steal: "module, at the execution timeout; shared state after 5 s; the poller, from any holder",
     sliding: "get, also of a read-only waiter; update, reset; not release",
-    round_trips: (2, 2),
+    // Of private sessions; each get of a session with a timeout of its own has one more.
+    round_trips: RoundTrips {
+        dirty: 2,
+        clean: 2,
+        read_only: 1,
+        reset: 2,
+        stale_dirty: 5,
+        stale_clean: 5,
+        new_visit: 1,
+        abandon: 2,
+        poll: 2,
+    },
     managed_server: None,
     notes: &[
         "Every get of a session whose timeout is not the private sessions', so of every shared one, \
@@ -228,5 +423,21 @@ pub const MONGO_SITECORE: Capabilities = Capabilities {
         "A handler that throws loses its visit.",
         "A request that changes nothing does not prolong its session by the time it held it.",
         "How sessions are serialised and compressed is ours: ASP.NET's own way.",
+    ],
+    // Facts §9.3.
+    deviations: &[
+        Deviation::always(
+            "slide_release",
+            "a release sets the lock cookie and nothing else",
+        ),
+        Deviation::always(
+            "resurrection",
+            "a get does not look whether the session has expired",
+        ),
+        Deviation::always(
+            "uninitialized_never_overwrites",
+            "an insert replaces what is there",
+        ),
+        Deviation::always("expired_claim_spares_locked", "a claim looks at no lock"),
     ],
 };

@@ -7,12 +7,14 @@
 //! example to read.
 
 pub mod capabilities;
+pub mod expectations;
 pub mod inproc;
 pub mod mongo;
 pub mod redis;
 pub mod state_server;
 
 pub use capabilities::{Capabilities, Detection};
+pub use expectations::{Deviation, RoundTrips};
 
 use crate::session::{Minutes, SessionStateStore, StoreError, StoreKind};
 use async_trait::async_trait;
@@ -54,6 +56,46 @@ impl ProviderSettings {
         }
     }
 
+    /// The settings as they are written in a scenario, but for the server, which may hold a secret.
+    #[must_use]
+    pub fn without_server(&self) -> serde_json::Map<String, serde_json::Value> {
+        // A provider block is a mapping of one key to a mapping of settings.
+        let written = serde_json::to_value(self).unwrap_or_default();
+        let block = written.as_object().and_then(|kinds| kinds.values().next());
+        let mut settings = block
+            .and_then(|block| block.as_object())
+            .cloned()
+            .unwrap_or_default();
+        settings.shift_remove("server");
+        settings
+    }
+
+    /// Where these settings depart from the contract, by the table of capabilities.
+    pub fn deviations(&self) -> impl Iterator<Item = &'static Deviation> {
+        let settings = self.without_server();
+        let all = self.capabilities().deviations.iter();
+        all.filter(move |deviation| deviation.when.is_none_or(|when| when.holds(&settings)))
+    }
+
+    /// Why a minute of site time must last 60 s with these settings; `None` where it may be shorter.
+    /// A store whose own code reckons with minutes knows no others.
+    #[must_use]
+    pub fn real_minutes(&self) -> Option<&'static str> {
+        match self {
+            Self::Inproc(_)
+            | Self::RedisMicrosoft(_)
+            | Self::RedisKeyspace(_)
+            | Self::RedisSitecore(_)
+            | Self::MongoSitecore(_) => None,
+            Self::StateServer(settings) => match settings.server {
+                state_server::settings::Server::Managed => None,
+                state_server::settings::Server::ConnectionString(_) => {
+                    Some("a state server counts minutes itself")
+                }
+            },
+        }
+    }
+
     /// The Redis settings, for a provider that uses Redis.
     #[must_use]
     pub fn redis(&self) -> Option<&redis::settings::RedisSettings> {
@@ -83,6 +125,16 @@ pub trait Provider {
     /// # Errors
     /// The store cannot be asked.
     async fn sample(&self) -> Result<StoreSample, StoreError>;
+
+    /// Commands that clients have sent to the server since its start, as the server counts them and
+    /// without those of this question; `None` where it does not tell. Means something only on a
+    /// server that nobody else uses.
+    ///
+    /// # Errors
+    /// The store cannot be asked.
+    async fn commands_received(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
 
     /// What pollers and subscriptions did so far, over all instances.
     fn background_work(&self) -> BackgroundWork {

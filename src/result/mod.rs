@@ -188,6 +188,7 @@ impl ProviderInfo {
     /// What a provider of these capabilities says of itself.
     #[must_use]
     pub fn new(name: &str, capabilities: &Capabilities) -> Self {
+        let trips = capabilities.round_trips;
         Self {
             name: name.to_owned(),
             provider: capabilities.name.to_owned(),
@@ -195,7 +196,7 @@ impl ProviderInfo {
             detection: capabilities.detection,
             expected_lateness: capabilities.expected_lateness.to_owned(),
             wait: capabilities.wait.to_owned(),
-            designed_round_trips: capabilities.round_trips,
+            designed_round_trips: (trips.dirty, trips.clean),
             settings: BTreeMap::new(),
             server: None,
         }

@@ -4,7 +4,8 @@ use super::problem::{Problem, Problems, Severity};
 use super::source::Document;
 use super::tree::handle;
 use super::variables::{Lookup, environment};
-use super::{Scenario, rules, secrets, structure};
+use super::{Scenario, rules, schema, secrets, structure};
+use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -131,11 +132,11 @@ pub fn parse_with(name: &str, text: &str, lookup: &Lookup<'_>) -> Result<Loaded,
         Err(problem) => return refuse(vec![problem]),
     };
     let mut problems = std::mem::take(&mut document.problems);
-    problems.extend(structure::check(&document));
+    problems.extend(structure::check(&document, &schema::schema()));
     if !problems.is_empty() {
         return refuse(document.conceal(problems));
     }
-    let scenario: Scenario = match serde_json::from_value(document.root.to_json()) {
+    let scenario: Scenario = match decode(&document) {
         Ok(scenario) => scenario,
         // The structural check is there to leave nothing for this; should it, say what serde says.
         Err(error) => {
@@ -157,6 +158,11 @@ pub fn parse_with(name: &str, text: &str, lookup: &Lookup<'_>) -> Result<Loaded,
         warnings: Problems::new(name, text, problems),
         document,
     })
+}
+
+/// Decodes a document whose shape was checked.
+pub fn decode<T: DeserializeOwned>(document: &Document) -> Result<T, serde_json::Error> {
+    serde_json::from_value(document.root.to_json())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! of numbers, so that most scalars take a variable by one more type and a pattern.
 
 use super::Scenario;
+use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 /// Text with a variable in it.
@@ -15,7 +16,13 @@ const VARIABLE: &str = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}";
 /// The schema of values as data.
 #[must_use]
 pub fn schema() -> Value {
-    schemars::schema_for!(Scenario).to_value()
+    of::<Scenario>()
+}
+
+/// The schema of any type that is read from YAML.
+#[must_use]
+pub fn of<T: JsonSchema>() -> Value {
+    schemars::schema_for!(T).to_value()
 }
 
 /// The schema of files as text, as `sessionbench schema` prints it.

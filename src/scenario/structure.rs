@@ -17,19 +17,18 @@ use crate::quantity::{Rate, Share, Size, Span, UnitError};
 use serde_json::Value as Json;
 use std::ops::Range;
 
-/// Every structural problem of a document.
+/// Every structural problem of a document that is to have the shape of a schema.
 #[must_use]
-pub fn check(document: &Document) -> Vec<Problem> {
-    let schema = super::schema::schema();
+pub fn check(document: &Document, schema: &Json) -> Vec<Problem> {
     let mut check = Check {
-        shapes: Shapes::new(&schema),
+        shapes: Shapes::new(schema),
         problems: Vec::new(),
     };
     let root = Place {
         path: Path::root(),
         caret: handle(&document.root),
     };
-    check.node(&document.root, &schema, &root);
+    check.node(&document.root, schema, &root);
     check.problems
 }
 

@@ -202,3 +202,17 @@ pub trait Observer {
     /// A request is done with its session.
     fn released(&self, release: &Release<'_>);
 }
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+impl Observer for Nobody {
+    fn operation(&self, _: &Operation) {}
+    fn waiting(&self, _: ServerIndex, _: RequestNumber, _: SessionId, _: Instant) {}
+    fn stolen(&self, _: ServerIndex, _: RequestNumber, _: SessionId, _: Instant) {}
+    fn granted(&self, _: &Grant<'_>) {}
+    fn refused(&self, _: ServerIndex, _: RequestNumber, _: SessionId, _: &AcquireError) {}
+    fn releasing(&self, _: RequestNumber, _: SessionId, _: Instant, _: Option<&Item>) {}
+    fn released(&self, _: &Release<'_>) {}
+}

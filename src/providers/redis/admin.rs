@@ -51,6 +51,8 @@ pub struct Admin {
     connections: Connections,
     application: Application,
     cursor: Cell<u64>,
+    /// How often the server was asked what it received.
+    counted: Cell<u64>,
 }
 
 impl Admin {
@@ -61,6 +63,7 @@ impl Admin {
             connections,
             application,
             cursor: Cell::new(0),
+            counted: Cell::new(0),
         }
     }
 
@@ -140,6 +143,19 @@ impl Admin {
             clients: info.number("connected_clients"),
             bytes_per_session: self.bytes_per_session().await?,
         })
+    }
+
+    /// Commands that clients have sent, without those of this question. Redis counts commands inside
+    /// scripts with the others, so reads from sockets are taken: one for each command that is sent
+    /// alone and fits into 16 KiB.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn commands_received(&self) -> Result<Option<u64>, StoreError> {
+        let info: String = self.ask(cmd("INFO").arg("stats")).await?;
+        self.counted.set(self.counted.get() + 1);
+        let reads = Info::read(&info).number::<u64>("total_reads_processed");
+        Ok(reads.map(|reads| reads.saturating_sub(self.counted.get())))
     }
 
     /// Mean memory of a few sessions, from where the last sample stopped.

@@ -227,6 +227,10 @@ impl Provider for RedisProvider {
         self.admin.sample().await
     }
 
+    async fn commands_received(&self) -> Result<Option<u64>, StoreError> {
+        self.admin.commands_received().await
+    }
+
     fn background_work(&self) -> BackgroundWork {
         *self.work.borrow()
     }

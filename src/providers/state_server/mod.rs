@@ -55,6 +55,7 @@ pub async fn connect(
         process: RefCell::default(),
         reached: OnceCell::new(),
         ours: Cell::new(false),
+        counted: Cell::new(0),
     };
     if let Server::ConnectionString(text) = &settings.server {
         let address = text
@@ -77,6 +78,8 @@ struct StateServerProvider {
     reached: OnceCell<Reached>,
     /// Whether the server tells statistics, which a genuine one does not.
     ours: Cell<bool>,
+    /// How often it was asked what it received.
+    counted: Cell<u64>,
 }
 
 /// A server that answered.
@@ -248,6 +251,12 @@ impl Provider for StateServerProvider {
             clients: Some(told.clients),
             ..StoreSample::default()
         })
+    }
+
+    async fn commands_received(&self) -> Result<Option<u64>, StoreError> {
+        let told = self.sample().await?.commands;
+        self.counted.set(self.counted.get() + 1);
+        Ok(told.map(|requests| requests.saturating_sub(self.counted.get())))
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -1,0 +1,155 @@
+//! Every provider on its real server, held against the whole contract.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod redis_support;
+
+use futures_util::future::join_all;
+use redis_support::{Foreign, on, raw};
+use sessionbench::clock::{run_real, run_virtual, sleep};
+use sessionbench::conformance::{self, ConformanceError, Report, Subject, Verdict, examine};
+use sessionbench::providers::ProviderSettings;
+use sessionbench::providers::inproc::Inproc;
+use sessionbench::providers::redis::settings::{
+    Claim, MicrosoftVersion, Notifications, Processing, RedisKeyspace, RedisMicrosoft,
+    RedisSitecore,
+};
+use sessionbench::providers::state_server::settings::StateServerSettings;
+use sessionbench::servers::state_server::start_program;
+use std::future::pending;
+use std::path::Path;
+use std::time::Duration;
+
+/// Holds the contract against providers on their real servers, all at once.
+fn assert_documented_on_real_servers<const N: usize>(settings: [ProviderSettings; N]) {
+    let reports = run_real(async move {
+        let subjects = settings.each_ref().map(Subject::new);
+        let examining = subjects.iter().map(|subject| examine(subject, pending()));
+        join_all(examining).await
+    });
+    for report in reports.unwrap() {
+        assert_documented(&report.unwrap());
+    }
+}
+
+/// Every verdict is the documented one, nothing was left unseen without a reason, and the server
+/// counted the round trips that the provider told.
+fn assert_documented(report: &Report) {
+    let raises_ends = report.behaviours.iter().any(|finding| {
+        finding.behaviour == "end_raised" && finding.verdict == Verdict::AsContracted
+    });
+    let mut wrong = Vec::new();
+    for finding in &report.behaviours {
+        let good = match finding.verdict {
+            Verdict::AsContracted | Verdict::DeviatesAsDocumented => true,
+            Verdict::NotProbed => finding.group == "session end" && !raises_ends,
+            Verdict::DeviatesUnexpectedly | Verdict::DeviationNotSeen => false,
+        };
+        if !good {
+            wrong.push(format!("{finding:?}"));
+        }
+    }
+    for path in &report.round_trips {
+        let counted = path.counted.is_some() || report.server.is_none();
+        if !(counted && path.as_designed()) {
+            wrong.push(format!("{path:?}"));
+        }
+    }
+    wrong.extend(report.warnings.iter().cloned());
+    let told = wrong.join("\n");
+    assert!(
+        wrong.is_empty(),
+        "{} {:?}\n{told}",
+        report.provider,
+        report.settings
+    );
+    assert_eq!(report.behaviours.len(), conformance::all().count());
+    assert!(report.as_documented());
+}
+
+#[test]
+fn the_in_process_store_keeps_the_contract_but_where_its_table_says_otherwise() {
+    let settings = ProviderSettings::Inproc(Inproc {});
+    let examined = async move { examine(&Subject::new(&settings), pending()).await };
+    let (report, _) = run_virtual(examined).unwrap();
+    assert_documented(&report.unwrap());
+}
+
+#[test]
+fn the_state_server_keeps_the_contract_but_where_its_table_says_otherwise() {
+    start_program(Path::new(env!("CARGO_BIN_EXE_sessionbench")));
+    let settings = StateServerSettings::default();
+    assert_documented_on_real_servers([ProviderSettings::StateServer(settings)]);
+}
+
+#[test]
+fn microsofts_provider_keeps_the_contract_but_where_its_table_says_otherwise() {
+    let settings = [MicrosoftVersion::V5, MicrosoftVersion::V2To4].map(|version| RedisMicrosoft {
+        version,
+        ..RedisMicrosoft::default()
+    });
+    assert_documented_on_real_servers(settings.map(ProviderSettings::RedisMicrosoft));
+}
+
+#[test]
+fn the_keyspace_design_keeps_the_contract_but_where_its_table_says_otherwise() {
+    let settings = [
+        RedisKeyspace::default(),
+        RedisKeyspace {
+            claim: Claim::Lock,
+            notifications: Notifications::Keyevent,
+            ..RedisKeyspace::default()
+        },
+    ];
+    assert_documented_on_real_servers(settings.map(ProviderSettings::RedisKeyspace));
+}
+
+#[test]
+fn sitecores_provider_keeps_the_contract_but_where_its_table_says_otherwise() {
+    let settings = [
+        RedisSitecore::default(),
+        RedisSitecore {
+            removeExpiredItemOnlyAfterSessionEndExecution: true,
+            compression: true,
+            ..RedisSitecore::default()
+        },
+        RedisSitecore {
+            processing: Processing::Serial,
+            ..RedisSitecore::default()
+        },
+    ];
+    assert_documented_on_real_servers(settings.map(ProviderSettings::RedisSitecore));
+}
+
+#[test]
+fn an_interrupted_examination_leaves_a_foreign_server_as_it_was() {
+    let (result, before, after) = run_real(async {
+        let server = Foreign::start().await;
+        let keys = || -> Vec<String> {
+            let keys = redis::cmd("KEYS")
+                .arg("*")
+                .query(&mut raw(&server.address()));
+            keys.unwrap()
+        };
+        let () = redis::cmd("SET")
+            .arg("{theirs}_Data")
+            .arg(1)
+            .query(&mut raw(&server.address()))
+            .unwrap();
+        let subject = Subject::new(&ProviderSettings::RedisSitecore(RedisSitecore {
+            redis: on(&server.address()),
+            ..RedisSitecore::default()
+        }));
+        let mut before = 0;
+        let interrupted = async {
+            sleep(Duration::from_secs(2)).await;
+            before = keys().len();
+        };
+        let result = examine(&subject, interrupted).await;
+        (result, before, keys())
+    })
+    .unwrap();
+    assert!(matches!(result, Err(ConformanceError::Interrupted)));
+    assert!(before > 1, "nothing had been stored yet");
+    assert_eq!(after, ["{theirs}_Data"]);
+}
