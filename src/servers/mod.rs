@@ -5,8 +5,10 @@
 //! dropping the value kills it, on every way out on which Rust drops values.
 
 pub mod redis;
+pub mod redis_cluster;
 
 pub use redis::{ConfigValue, RedisServer};
+pub use redis_cluster::RedisCluster;
 
 /// Why a managed server is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
