@@ -24,7 +24,7 @@ pub fn hide(text: &str) -> String {
             continue;
         };
         let start = text.len() - value.len();
-        let end = value.find([',', '\n', '\r']).unwrap_or(value.len());
+        let end = end_of_password(value);
         // What closes the text around a connection string is no secret, and keeps the line legible.
         let secret = value[..end].trim_end_matches([' ', '"', '\'', '}', ']']);
         shown.push_str(&text[done..start]);
@@ -33,6 +33,22 @@ pub fn hide(text: &str) -> String {
     }
     shown.push_str(&text[done..]);
     shown
+}
+
+/// Where a password ends: at the end of its line, or at a comma before another option. A comma
+/// before anything else is taken for a part of a password that should have none.
+fn end_of_password(value: &str) -> usize {
+    let line = value.find(['\n', '\r']).unwrap_or(value.len());
+    let closed = |before: &str| before.trim_end().ends_with(['"', '\'', '}', ']']);
+    let option = |after: &str| {
+        let part = after.split([',', '"', '\'']).next().unwrap_or_default();
+        part.contains('=')
+    };
+    value[..line]
+        .match_indices(',')
+        .map(|(at, _)| at)
+        .find(|at| closed(&value[..*at]) || option(&value[at + 1..line]))
+        .unwrap_or(line)
 }
 
 #[cfg(test)]
@@ -55,6 +71,11 @@ mod tests {
                 "'a,password=x', 'b,PASSWORD=yz'",
                 "'a,password=*', 'b,PASSWORD=**'",
             ),
+            (
+                "server: \"a,password=x,y,ssl=true\"",
+                "server: \"a,password=***,ssl=true\"",
+            ),
+            ("a,password=x,yz\nb: c", "a,password=****\nb: c"),
             ("# the password of a", "# the password of a"),
         ] {
             assert_eq!(hide(text), shown);

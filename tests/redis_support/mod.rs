@@ -5,7 +5,7 @@
 use redis::{ConnectionLike, FromRedisValue};
 use sessionbench::clock::{Instant, now, sleep};
 use sessionbench::providers::redis::settings::{
-    ManagedRedis, RedisMicrosoft, RedisServer, RedisSettings,
+    ManagedRedis, RedisKeyspace, RedisMicrosoft, RedisServer, RedisSettings,
 };
 use sessionbench::providers::{Provider, ProviderSettings, Seat, connect};
 use sessionbench::session::value::Text;
@@ -40,11 +40,7 @@ impl Bench {
 
     /// Asks the server: words are separated by spaces.
     pub fn ask<T: FromRedisValue>(&self, command: &str) -> T {
-        let words: Vec<&str> = command.split(' ').collect();
-        let mut cmd = redis::cmd(words[0]);
-        cmd.arg(&words[1..]);
-        let value = self.raw.borrow_mut().req_command(&cmd).unwrap();
-        redis::from_redis_value(value.extract_error().unwrap()).unwrap()
+        ask(&mut self.raw.borrow_mut(), command)
     }
 
     /// A key's remaining life in seconds, rounded up to tens: a busy machine is a little late.
@@ -79,6 +75,26 @@ impl Bench {
     }
 }
 
+/// Asks over a connection: words are separated by spaces.
+pub fn ask<T: FromRedisValue>(raw: &mut redis::Connection, command: &str) -> T {
+    let words: Vec<&str> = command.split(' ').collect();
+    let mut cmd = redis::cmd(words[0]);
+    cmd.arg(&words[1..]);
+    let value = raw.req_command(&cmd).unwrap();
+    redis::from_redis_value(value.extract_error().unwrap()).unwrap()
+}
+
+/// What lies under every key of a server.
+pub fn everything(address: &str) -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut raw = raw(address);
+    let keys: Vec<Vec<u8>> = ask(&mut raw, "KEYS *");
+    let dump = |key: Vec<u8>| {
+        let value = redis::cmd("DUMP").arg(&key).query(&mut raw).unwrap();
+        (key, value)
+    };
+    keys.into_iter().map(dump).collect()
+}
+
 /// A connection of our own.
 pub fn raw(address: &str) -> redis::Connection {
     redis::Client::open(format!("redis://{address}"))
@@ -93,33 +109,47 @@ pub struct Foreign {
     pub port: u16,
 }
 
+/// A port that is free right now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 impl Foreign {
     pub async fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        Self::start_on(port).await
+        Self::start_on(free_port()).await
     }
 
     pub async fn start_on(port: u16) -> Self {
+        Self::start_with(port, &["--port", &port.to_string()]).await
+    }
+
+    /// Starts a server with these arguments, which make it listen on this port.
+    pub async fn start_with(port: u16, arguments: &[&str]) -> Self {
         let child = std::process::Command::new("redis-server")
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-            ])
+            .args(arguments)
+            .args(["--bind", "127.0.0.1", "--save", ""])
             .stdout(std::process::Stdio::null())
             .spawn()
             .expect("redis-server is installed");
+        Self::up(child, port).await
+    }
+
+    /// Starts a sentinel, which keeps its configuration in this file.
+    pub async fn start_sentinel(port: u16, file: &std::path::Path) -> Self {
+        let child = std::process::Command::new("redis-server")
+            .arg(file)
+            .arg("--sentinel")
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        Self::up(child, port).await
+    }
+
+    async fn up(child: std::process::Child, port: u16) -> Self {
         let foreign = Self { child, port };
-        until("the server answers", || {
-            redis::Client::open(("127.0.0.1", port))
-                .unwrap()
-                .get_connection()
-                .is_ok()
+        until("the server listens", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         })
         .await;
         foreign
@@ -154,10 +184,37 @@ pub fn managed(config: &[(&str, i64)]) -> RedisSettings {
     RedisSettings {
         server: RedisServer::Managed(ManagedRedis {
             config,
-            other_volatile_keys: 0,
+            ..ManagedRedis::default()
         }),
         ..RedisSettings::default()
     }
+}
+
+/// `redis_microsoft` with these settings.
+pub fn microsoft(redis: RedisSettings) -> ProviderSettings {
+    ProviderSettings::RedisMicrosoft(RedisMicrosoft {
+        redis,
+        ..RedisMicrosoft::default()
+    })
+}
+
+/// `redis_keyspace` with these settings.
+pub fn keyspace(redis: RedisSettings) -> ProviderSettings {
+    ProviderSettings::RedisKeyspace(RedisKeyspace {
+        redis,
+        ..RedisKeyspace::default()
+    })
+}
+
+/// Opens an instance that tells its session ends.
+pub async fn listen(
+    provider: &Rc<dyn Provider>,
+    seat: &Seat,
+) -> (Rc<dyn SessionStateStore>, Rc<Ends>) {
+    let store = provider.open(seat).await.unwrap();
+    let ends = Rc::new(Ends::default());
+    assert!(store.set_item_expire_callback(Rc::clone(&ends) as Rc<_>));
+    (store, ends)
 }
 
 /// A CD server's private state: 20 minutes at scale 1.

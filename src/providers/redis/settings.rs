@@ -75,6 +75,7 @@ pub struct ManagedRedis {
     pub other_volatile_keys: u32,
     /// Start a Redis Cluster with so many masters instead of a single server.
     #[schemars(range(min = 1, max = 16))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<u32>,
     /// Replicas of each master of the cluster.
     #[schemars(range(min = 0, max = 3))]
@@ -109,11 +110,14 @@ pub struct RedisSettings {
     pub allow_config_set: bool,
     /// PEM file with the authorities that sign the server's certificate, for `ssl=true`; without it
     /// the machine's own are trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
     /// PEM file with the certificate, and those between it and its authority, that we show a server
     /// which asks for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate_file: Option<String>,
     /// PEM file with the key of that certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_key_file: Option<String>,
 }
 

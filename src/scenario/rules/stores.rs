@@ -1,108 +1,16 @@
-//! Rules about the servers behind providers: what a scenario may set, and which clusters may share.
+//! Rules about which clusters may share the server behind a provider.
 
 use super::{Findings, at};
-use crate::providers::redis::settings::{RedisServer, RedisSettings};
+use crate::providers::redis::settings::RedisServer;
 use crate::scenario::path::Path;
-use crate::scenario::problem::{Label, Problem};
-use crate::scenario::suggest;
+use crate::scenario::problem::Label;
 use crate::topology::settings::Role;
 use std::collections::BTreeMap;
 
-/// Settings of redis.conf that the harness sets itself, so that a private server stays private.
-const OURS: [&str; 11] = [
-    "port",
-    "bind",
-    "save",
-    "appendonly",
-    "dir",
-    "dbfilename",
-    "daemonize",
-    "pidfile",
-    "unixsocket",
-    "protected-mode",
-    "include",
-];
-
-/// Checks every store.
+/// Checks which clusters share a store.
 pub fn check(findings: &mut Findings<'_>) {
-    let scenario = findings.scenario;
-    for (name, settings) in &scenario.providers {
-        let Some(redis) = settings.redis() else {
-            continue;
-        };
-        let path = at(["providers", name, settings.capabilities().name]);
-        application_name(findings, &path, redis);
-        match &redis.server {
-            RedisServer::Managed(managed) => {
-                let path = path.key("server").key("managed").key("config");
-                for key in managed.config.keys() {
-                    let lower = key.to_lowercase();
-                    if !OURS.contains(&lower.as_str()) {
-                        continue;
-                    }
-                    let span = findings.document.locate_key(&path.key(key));
-                    findings.push(
-                        Problem::error(format!("`{key}` of a managed server is not yours to set"))
-                            .label(span, "set by the harness")
-                            .help(
-                                "the server is private: on loopback, in memory, gone after the run",
-                            ),
-                    );
-                }
-            }
-            RedisServer::ConnectionString(text) => {
-                connection_string(findings, &path.key("server"), text);
-            }
-        }
-    }
     one_database_each(findings);
     one_connection_under_compare(findings);
-}
-
-/// Keys are matched by pattern (`{app}_*_Timeout`), so the name must not be one.
-fn application_name(findings: &mut Findings<'_>, path: &Path, redis: &RedisSettings) {
-    let name = &redis.applicationName;
-    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"*?[]{}\\^\"'".contains(c);
-    if name.is_empty() || !name.chars().all(plain) {
-        findings
-            .error(
-                &path.key("applicationName"),
-                format!("`{name}` cannot begin Redis keys"),
-                "empty, or with a character that means something in key patterns",
-            )
-            .advise("use letters, digits, `-`, `_`, `.`, `:` and `/`");
-    }
-}
-
-fn connection_string(findings: &mut Findings<'_>, path: &Path, text: &str) {
-    let mut parts = text.split(',').map(str::trim);
-    let ssl = |part: &str| {
-        let mut sides = part.splitn(2, '=').map(|side| side.trim().to_lowercase());
-        sides.next().as_deref() == Some("ssl") && sides.next().as_deref() == Some("true")
-    };
-    if parts.clone().any(ssl) {
-        findings
-            .error(
-                path,
-                "TLS is not supported yet",
-                "asks for TLS by `ssl=true`",
-            )
-            .advise("put a TLS proxy such as stunnel in front, or use `server: managed`");
-    }
-    let endpoint = parts.next().unwrap_or_default();
-    if suggest::nearest(text, ["managed"]).is_some() {
-        findings
-            .error(path, format!("`{text}` is no server"), "not known")
-            .advise("did you mean `managed`?");
-    } else if endpoint.is_empty() || endpoint.contains('=') || endpoint.contains("://") {
-        findings
-            .error(
-                path,
-                "a connection string begins with a host",
-                "no host at its start",
-            )
-            .advise("write it as StackExchange.Redis does: `localhost:6379,defaultDatabase=3`");
-    }
 }
 
 /// Each cluster has a session database of its own (seeds 001, 003).
