@@ -102,7 +102,11 @@ fn a_user_with_rights_on_our_keys_alone_is_enough() {
 #[test]
 fn a_user_without_rights_on_our_keys_is_refused_before_the_run() {
     run_real(async {
-        for rights in ["~other:* +@all", "~* +@all -@scripting", "~* +@all -get -hgetall"] {
+        for rights in [
+            "~other:* +@all",
+            "~* +@all -@scripting",
+            "~* +@all -get -hgetall",
+        ] {
             let server = with_user(rights).await;
             let provider = connect(&microsoft(as_user(&server)), "").await.unwrap();
             let started = now();

@@ -2,7 +2,7 @@
 
 mod redis_support;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use redis_support::*;
 use sessionbench::clock::{now, run_real};
 use sessionbench::providers::redis::settings::RedisSettings;
@@ -21,9 +21,13 @@ impl Files {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // Of the same name as those it signs, it would look as if they had signed themselves.
+        let name = &mut params.distinguished_name;
+        name.push(DnType::CommonName, "authority.test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let write = |name: &str, text: String| fs::write(directory.path().join(name), text).unwrap();
+        let write =
+            |name: &str, text: String| fs::write(directory.path().join(name), text).unwrap();
         write("ca.pem", authority.pem());
         for name in ["sessions.test", "client.test"] {
             let key = KeyPair::generate().unwrap();
@@ -59,7 +63,10 @@ impl Files {
     fn settings(&self, server: &Foreign) -> RedisSettings {
         RedisSettings {
             ca_file: Some(self.path("ca.pem")),
-            ..on(&format!("{},ssl=true,sslHost=sessions.test", server.address()))
+            ..on(&format!(
+                "{},ssl=true,sslHost=sessions.test",
+                server.address()
+            ))
         }
     }
 }
@@ -121,7 +128,8 @@ fn a_server_that_asks_for_a_certificate_gets_ours() {
             client_key_file: Some(files.path("client.test.key")),
             ..without.clone()
         };
-        refusal(without).await;
+        let why = refusal(without).await;
+        assert!(why.contains("`client_certificate_file`"), "{why}");
         works(&microsoft(with)).await;
     })
     .unwrap();

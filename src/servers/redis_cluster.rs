@@ -73,7 +73,10 @@ impl RedisCluster {
         }
         let first = self.nodes.first().map(RedisServer::port);
         for node in nodes.iter_mut().skip(1) {
-            let place = ["127.0.0.1".to_owned(), first.unwrap_or_default().to_string()];
+            let place = [
+                "127.0.0.1".to_owned(),
+                first.unwrap_or_default().to_string(),
+            ];
             node.tell("MEET", &place).await?;
         }
         let known = format!("cluster_known_nodes:{}\r\n", self.nodes.len());

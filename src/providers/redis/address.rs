@@ -37,7 +37,10 @@ impl Address {
     /// # Errors
     /// [`ConnectionStringError::Server`].
     pub fn read(text: &str, default_port: u16) -> Result<Self, ConnectionStringError> {
-        if let Some(path) = text.strip_prefix('!').or_else(|| text.strip_prefix("unix:")) {
+        if let Some(path) = text
+            .strip_prefix('!')
+            .or_else(|| text.strip_prefix("unix:"))
+        {
             let path = Path::new(path);
             return match path.is_absolute() {
                 true => Ok(Self::Unix(path.into())),

@@ -74,12 +74,14 @@ impl Admin {
         &self.connections
     }
 
-    /// Every master.
+    /// Every master as of now: our commands are never sent elsewhere, so nothing else would tell us of
+    /// a new one, and what lies there would be neither counted nor removed.
     ///
     /// # Errors
     /// None can be found.
     pub async fn masters(&self) -> Result<Vec<Address>, StoreError> {
         let topology = self.connections.topology();
+        topology.refresh().await;
         let limit = topology.dialer().limit();
         let masters = topology.masters().await;
         masters.map_err(|failure| failure.into_store_error(limit))
@@ -281,12 +283,16 @@ impl Admin {
         let in_cluster = self.connections.topology().is_cluster();
         let mut slots: BTreeMap<u16, Vec<String>> = BTreeMap::new();
         for key in keys {
-            let slot = if in_cluster { slots::slot(key.as_bytes()) } else { 0 };
+            let slot = if in_cluster {
+                slots::slot(key.as_bytes())
+            } else {
+                0
+            };
             slots.entry(slot).or_default().push(key);
         }
-        let unlinks = slots.into_values().map(async |keys| {
-            self.ask::<u64>(at, cmd("UNLINK").arg(&keys)).await
-        });
+        let unlinks = slots
+            .into_values()
+            .map(async |keys| self.ask::<u64>(at, cmd("UNLINK").arg(&keys)).await);
         Ok(try_join_all(unlinks).await?.into_iter().sum())
     }
 }

@@ -200,7 +200,11 @@ impl Connections {
         let mut broke = false;
         for _ in 0..MOST_HOPS {
             let node = self.node(&at);
-            let failure = match node.next().send(request, command, asking, self.limits).await {
+            let failure = match node
+                .next()
+                .send(request, command, asking, self.limits)
+                .await
+            {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };

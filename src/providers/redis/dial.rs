@@ -41,12 +41,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 impl Dialer {
     /// A dialer as a connection string describes it, with a limit for each connection.
     #[must_use]
-    pub fn new(
-        found: &ConnectionString,
-        database: u32,
-        tls: Option<Tls>,
-        limit: Duration,
-    ) -> Self {
+    pub fn new(found: &ConnectionString, database: u32, tls: Option<Tls>, limit: Duration) -> Self {
         Self {
             user: found.user.clone(),
             password: found.password.clone(),
@@ -117,10 +112,9 @@ impl Dialer {
             let config = AsyncConnectionConfig::new()
                 .set_response_timeout(None)
                 .set_pipeline_buffer_size(WRITE_QUEUE);
-            let (mut made, driver) =
-                MultiplexedConnection::new_with_config(&login, stream, config)
-                    .await
-                    .map_err(explained)?;
+            let (mut made, driver) = MultiplexedConnection::new_with_config(&login, stream, config)
+                .await
+                .map_err(explained)?;
             clock::spawn(driver).detach();
             let greeting = match &self.name {
                 Some(name) => cmd("CLIENT").arg("SETNAME").arg(name).take(),
@@ -202,8 +196,17 @@ impl Dialer {
             ));
         }
         match Failure::from(error) {
+            // In TLS 1.3 a server looks at our certificate only after our half of the handshake.
+            Failure::Broken(why) if why.contains("received fatal alert") => {
+                Failure::Unusable(format!(
+                    "{at} refuses TLS ({why}); `client_certificate_file` and `client_key_file` name \
+                     a certificate for a server that asks for one"
+                ))
+            }
             Failure::Broken(why) if self.tls.is_none() && kind == ErrorKind::Parse => {
-                Failure::Unusable(format!("{at} does not speak plain Redis ({why}): TLS is `ssl=true`"))
+                Failure::Unusable(format!(
+                    "{at} does not speak plain Redis ({why}): TLS is `ssl=true`"
+                ))
             }
             Failure::Broken(why) if self.tls.is_none() => Failure::Broken(format!(
                 "{at} hung up before it answered ({why}); if it expects TLS, add `ssl=true`"

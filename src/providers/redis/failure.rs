@@ -41,7 +41,11 @@ impl From<RedisError> for Failure {
         if is_denied(&error) {
             return Self::Unusable(text);
         }
-        let redirection = || error.redirect_node().map(|(to, slot)| (to.to_owned(), slot));
+        let redirection = || {
+            error
+                .redirect_node()
+                .map(|(to, slot)| (to.to_owned(), slot))
+        };
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::NoScript) => Self::UnknownScript,
             ErrorKind::Server(ServerErrorKind::ReadOnly) | ErrorKind::Io | ErrorKind::Parse => {
@@ -115,7 +119,12 @@ mod tests {
             let found = failure(denied);
             assert!(matches!(found, Failure::Unusable(_)), "{denied}: {found:?}");
         }
-        for passing in ["-LOADING x\r\n", "-CLUSTERDOWN x\r\n", "-OOM x\r\n", "-ERR x\r\n"] {
+        for passing in [
+            "-LOADING x\r\n",
+            "-CLUSTERDOWN x\r\n",
+            "-OOM x\r\n",
+            "-ERR x\r\n",
+        ] {
             let found = failure(passing);
             assert!(matches!(found, Failure::Refused(_)), "{passing}: {found:?}");
         }
@@ -125,7 +134,10 @@ mod tests {
     #[test]
     fn a_redirection_names_slot_and_server() {
         let to = "10.0.0.2:7001".to_owned();
-        let moved = Failure::Moved { slot: 3999, to: to.clone() };
+        let moved = Failure::Moved {
+            slot: 3999,
+            to: to.clone(),
+        };
         assert_eq!(failure("-MOVED 3999 10.0.0.2:7001\r\n"), moved);
         assert_eq!(failure("-ASK 3999 10.0.0.2:7001\r\n"), Failure::Ask { to });
     }

@@ -68,9 +68,7 @@ impl Link {
                 false => connection.req_packed_command(command).await,
                 true => after_asking(&mut connection, command).await,
             };
-            answer
-                .and_then(Value::extract_error)
-                .map_err(Failure::from)
+            answer.and_then(Value::extract_error).map_err(Failure::from)
         };
         let result = clock::timeout(limits.operation, sending)
             .await

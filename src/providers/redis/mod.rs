@@ -79,7 +79,9 @@ pub async fn connect(
         Ok(()) => {
             refuse_cluster(settings, &admin)?;
             let changed = match notifications(settings) {
-                Some(needed) => ensure_notifications(&admin, needed, redis.allow_config_set).await?,
+                Some(needed) => {
+                    ensure_notifications(&admin, needed, redis.allow_config_set).await?
+                }
                 None => Vec::new(),
             };
             (tell(&server, &admin).await?, changed)
@@ -202,7 +204,10 @@ async fn ensure_notifications(
         }
         let wanted = admin::with_flags(&flags, needed);
         let set = match allowed {
-            true => admin.set_notifications(&at, &wanted).await.map_err(Into::into),
+            true => admin
+                .set_notifications(&at, &wanted)
+                .await
+                .map_err(Into::into),
             false => Err(ConnectError::Settings(format!(
                 "the server does not send the notifications that redis_keyspace needs: \
                  run `redis-cli CONFIG SET notify-keyspace-events {wanted}`, \

@@ -74,11 +74,9 @@ impl Server {
     async fn start(settings: &RedisSettings, managed: &ManagedRedis) -> Result<Self, ConnectError> {
         let processes = match managed.cluster {
             None => vec![RedisServer::start(&managed.config).await?],
-            Some(masters) => {
-                RedisCluster::start(&managed.config, masters, managed.replicas)
-                    .await?
-                    .into_nodes()
-            }
+            Some(masters) => RedisCluster::start(&managed.config, masters, managed.replicas)
+                .await?
+                .into_nodes(),
         };
         let ports = processes.iter().map(RedisServer::port);
         let addresses: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();

@@ -37,7 +37,13 @@ impl Slots {
             let Value::Array(range) = range else {
                 return None;
             };
-            let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = &range[..] else {
+            let [
+                Value::Int(first),
+                Value::Int(last),
+                Value::Array(master),
+                ..,
+            ] = &range[..]
+            else {
                 return None;
             };
             let [host, Value::Int(port), ..] = &master[..] else {
@@ -134,7 +140,11 @@ const TABLE: [u16; 256] = {
         let mut crc = (index as u16) << 8;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+            crc = if crc & 0x8000 == 0 {
+                crc << 1
+            } else {
+                (crc << 1) ^ 0x1021
+            };
             bit += 1;
         }
         table[index] = crc;

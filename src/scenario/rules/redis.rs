@@ -128,7 +128,11 @@ fn connection_string(findings: &mut Findings<'_>, path: &Path, text: &str) -> bo
     const FORM: &str = "write it as StackExchange.Redis does: `localhost:6379,defaultDatabase=3`";
     if text.contains("://") {
         findings
-            .error(path, "a connection string is no URL", "begins with a scheme")
+            .error(
+                path,
+                "a connection string is no URL",
+                "begins with a scheme",
+            )
             .advise(FORM);
         return false;
     }
