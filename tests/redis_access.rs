@@ -81,12 +81,18 @@ fn a_missing_password_is_told_at_once() {
 }
 
 #[test]
-fn a_user_with_rights_on_our_keys_alone_is_enough() {
+fn the_rights_that_the_readme_names_are_enough() {
     run_real(async {
-        let server = with_user("~{sessionbench_* +@all -@admin -@dangerous +info +keys").await;
-        let provider = connect(&microsoft(as_user(&server)), "").await.unwrap();
-        let store = provider.open(&seat(0)).await.unwrap();
-        store_new(&store, id(7), "hello").await;
+        let rights = "~{sessionbench_* &* +@all -@admin -@dangerous +info";
+        assert!(include_str!("../README.md").contains(rights));
+        let rights = format!("{rights} --hz 500 --notify-keyspace-events Kx");
+        let server = with_user(&rights).await;
+        let provider = connect(&keyspace(as_user(&server)), "").await.unwrap();
+        let fast = fast_seat(0, Duration::from_millis(50));
+        let (store, ends) = listen(&provider, &fast).await;
+        for number in 7..9 {
+            store_new(&store, id(number), "hello").await;
+        }
         let request = request();
         let found = take(&store, &request, id(7)).await;
         store
@@ -94,6 +100,8 @@ fn a_user_with_rights_on_our_keys_alone_is_enough() {
             .await
             .unwrap();
         provider.sample().await.unwrap();
+        until("both end", || ends.seen.borrow().len() == 2).await;
+        store.dispose().await;
         provider.close().await.unwrap();
     })
     .unwrap();

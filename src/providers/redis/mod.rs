@@ -117,6 +117,10 @@ async fn tell(server: &Server, admin: &Admin) -> Result<ServerInfo, ConnectError
     }
     if let Some(first) = masters.first() {
         info.settings = admin.settings(first).await;
+        if info.settings.is_empty() {
+            let why = "not allowed, so what the server's settings are is not known";
+            info.settings.insert("CONFIG".to_owned(), why.to_owned());
+        }
     }
     info.settings
         .insert("process_id".to_owned(), process_ids.join(", "));
