@@ -1,6 +1,8 @@
 //! Getting into a Redis server as people run it: passwords, users, sockets, databases, servers that
 //! are not there yet, and what is told when it does not work.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod redis_support;
 
 use redis_support::*;

@@ -1,17 +1,19 @@
 //! Redis Cluster: three masters of our own, on which sessions live while nodes come, go and lose
 //! their office.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod redis_support;
 
 use redis_support::*;
-use sessionbench::clock::run_real;
+use sessionbench::clock::{now, run_real, sleep};
 use sessionbench::providers::redis::settings::{
     ConfigValue, ManagedRedis, RedisServer as Server, RedisSettings, RedisSitecore,
 };
 use sessionbench::providers::redis::slots::slot;
 use sessionbench::providers::{ConnectError, Provider, ProviderSettings, connect};
 use sessionbench::servers::{RedisCluster, RedisServer};
-use sessionbench::session::{GetItem, SessionStateStore};
+use sessionbench::session::{GetItem, SessionStateStore, StoreError};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -314,6 +316,41 @@ fn after_a_failover_sessions_live_on_and_their_ends_are_heard() {
         expire_shadows(&cluster, &[1, 2, 3]);
         every_session_ends(&ends).await;
         store.dispose().await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn when_a_master_dies_its_sessions_fail_until_its_replica_has_taken_over() {
+    run_real(async {
+        let mut config = notifying();
+        let short = ConfigValue::Number(1000);
+        config.insert("cluster-node-timeout".to_owned(), short);
+        let nodes = RedisCluster::start(&config, 3, 1).await.unwrap();
+        let mut cluster = Cluster(nodes.into_nodes());
+        let redis = RedisSettings {
+            retryTimeoutInMilliseconds: 0,
+            ..on(&format!("{},{}", cluster.address(0), cluster.address(1)))
+        };
+        let provider = connect(&microsoft(redis), "").await.unwrap();
+        let store = provider.open(&seat(0)).await.unwrap();
+        store_all(&store).await;
+        until("all is copied", || {
+            cluster.ask::<u64>(0, "DBSIZE") == cluster.ask::<u64>(3, "DBSIZE")
+        })
+        .await;
+        let keys: Vec<String> = cluster.ask(0, "KEYS *_SessionStateItemCollection");
+        let lost = (0..SESSIONS).find(|number| keys.contains(&data_key(*number)));
+        let lost = id(lost.unwrap());
+        drop(cluster.0.remove(0));
+        let error = store.get_item(&request(), lost).await.unwrap_err();
+        assert!(matches!(error, StoreError::Connection(_)), "{error}");
+        let deadline = now() + Duration::from_secs(30);
+        while store.get_item(&request(), lost).await.is_err() {
+            assert!(now() < deadline, "never served again");
+            sleep(Duration::from_millis(50)).await;
+        }
+        use_all(&store).await;
     })
     .unwrap();
 }

@@ -1,5 +1,7 @@
 //! TLS to a Redis server: private authorities, names, client certificates, and mismatches.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod redis_support;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};

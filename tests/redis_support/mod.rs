@@ -161,6 +161,15 @@ impl Foreign {
 }
 
 impl Foreign {
+    /// Stops its process where it is, as a machine that hangs.
+    pub fn freeze(&self) {
+        let process = self.child.id().to_string();
+        let stopped = std::process::Command::new("kill")
+            .args(["-STOP", &process])
+            .status();
+        assert!(stopped.unwrap().success());
+    }
+
     /// Kills it.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -87,10 +87,17 @@ impl Admin {
         masters.map_err(|failure| failure.into_store_error(limit))
     }
 
+    /// Asks one server, about itself.
     async fn ask<T: FromRedisValue>(&self, at: &Address, command: &Cmd) -> Result<T, StoreError> {
         let request = RequestContext::default();
-        let value = self.connections.command_at(at, &request, command).await?;
-        redis::from_redis_value(value).map_err(|error| StoreError::Refused(error.to_string()))
+        let value = self.connections.command_at(at, &request, command).await;
+        typed(value?)
+    }
+
+    /// Asks about keys, whichever master has them by now.
+    async fn ask_owner<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let request = RequestContext::default();
+        typed(self.connections.command(&request, command).await?)
     }
 
     /// A server's version and process id.
@@ -200,7 +207,7 @@ impl Admin {
             for suffix in super::layout::SUFFIXES {
                 let key = format!("{prefix}{suffix}");
                 let asked = cmd("MEMORY").arg("USAGE").arg(key).take();
-                let used: Option<u64> = self.ask(at, &asked).await?;
+                let used: Option<u64> = self.ask_owner(&asked).await?;
                 session += used.unwrap_or(0);
             }
             // A session may have ended since SCAN saw it.
@@ -271,15 +278,15 @@ impl Admin {
             let mut keys;
             (cursor, keys) = self.scan(at, cursor, &pattern, CLEANUP_STEP).await?;
             keys.retain(|key| self.application.owner(key).is_some());
-            deleted += self.unlink(at, keys).await?;
+            deleted += self.unlink(keys).await?;
             if cursor == 0 {
                 return Ok(deleted);
             }
         }
     }
 
-    /// Deletes keys of one master; in a cluster a command takes those of one slot only.
-    async fn unlink(&self, at: &Address, keys: Vec<String>) -> Result<u64, StoreError> {
+    /// Deletes keys; in a cluster a command takes those of one slot only.
+    async fn unlink(&self, keys: Vec<String>) -> Result<u64, StoreError> {
         let in_cluster = self.connections.topology().is_cluster();
         let mut slots: BTreeMap<u16, Vec<String>> = BTreeMap::new();
         for key in keys {
@@ -292,9 +299,13 @@ impl Admin {
         }
         let unlinks = slots
             .into_values()
-            .map(async |keys| self.ask::<u64>(at, cmd("UNLINK").arg(&keys)).await);
+            .map(async |keys| self.ask_owner::<u64>(cmd("UNLINK").arg(&keys)).await);
         Ok(try_join_all(unlinks).await?.into_iter().sum())
     }
+}
+
+fn typed<T: FromRedisValue>(value: redis::Value) -> Result<T, StoreError> {
+    redis::from_redis_value(value).map_err(|error| StoreError::Refused(error.to_string()))
 }
 
 /// Adds keys that live for an hour, as other applications' would.

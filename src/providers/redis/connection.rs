@@ -195,7 +195,7 @@ impl Connections {
     /// One attempt: redirections are followed; a broken connection is made anew, to whoever is the
     /// master then, and the command sent once more.
     async fn attempt(&self, request: &RequestContext, command: &Cmd) -> Result<Value, Failure> {
-        let mut at = self.topology.master_for(command).await?;
+        let mut at = self.master_for(command).await?;
         let mut asking = false;
         let mut broke = false;
         for _ in 0..MOST_HOPS {
@@ -220,8 +220,15 @@ impl Connections {
                 }
                 Failure::Broken(_) if !broke => {
                     broke = true;
-                    self.topology.refresh().await;
-                    at = self.topology.master_for(command).await?;
+                    let refreshing = self.topology.refresh();
+                    // What was known stays when nobody answers in time.
+                    let _ = clock::timeout(self.limits.operation, refreshing).await;
+                    at = self.master_for(command).await?;
+                }
+                Failure::TimedOut => {
+                    // A master that hangs may have a successor already.
+                    self.topology.refresh_beside();
+                    return Err(failure);
                 }
                 _ => return Err(failure),
             }
@@ -230,6 +237,13 @@ impl Connections {
         Err(Failure::Refused(format!(
             "the cluster sends a command round in circles, at last to {at}"
         )))
+    }
+
+    async fn master_for(&self, command: &Cmd) -> Result<Address, Failure> {
+        let finding = self.topology.master_for(command);
+        clock::timeout(self.limits.operation, finding)
+            .await
+            .unwrap_or(Err(Failure::TimedOut))
     }
 
     /// The connections to a server.

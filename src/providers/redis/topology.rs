@@ -132,8 +132,15 @@ impl Topology {
         if let Some(Masters::Cluster(slots)) = &mut *self.masters.borrow_mut() {
             slots.learn(slot, master);
         }
-        let topology = Rc::clone(self);
-        clock::spawn(async move { topology.refresh().await }).detach();
+        self.refresh_beside();
+    }
+
+    /// Asks for the masters anew while others do something else.
+    pub fn refresh_beside(self: &Rc<Self>) {
+        if !self.is_fixed() {
+            let topology = Rc::clone(self);
+            clock::spawn(async move { topology.refresh().await }).detach();
+        }
     }
 
     /// Asks for the masters anew, unless that was done a moment ago. What is known stays when nobody
