@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::link::{Link, count};
 use super::script::Script;
 use super::topology::Topology;
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::session::{RequestContext, StoreError};
 use redis::{Cmd, Value};
 use std::cell::{Cell, RefCell};
@@ -47,14 +47,22 @@ pub struct Connections {
 
 /// The connections to one server.
 struct Node {
+    at: Address,
     links: Vec<Link>,
     next: Cell<usize>,
 }
 
 impl Node {
-    fn next(&self) -> &Link {
+    /// Sends a command over the connection whose turn it is.
+    fn send<'a>(
+        &'a self,
+        request: &'a RequestContext,
+        command: &'a Cmd,
+        asking: bool,
+        limits: &'a Limits,
+    ) -> impl Future<Output = Result<Value, Failure>> + use<'a> {
         let next = (self.next.get() + 1) % self.links.len();
-        &self.links[self.next.replace(next)]
+        self.links[self.next.replace(next)].send(request, command, asking, limits)
     }
 }
 
@@ -115,7 +123,7 @@ impl Connections {
         request: &RequestContext,
         command: &Cmd,
     ) -> Result<Value, StoreError> {
-        self.retrying(request, async || self.attempt(request, command).await)
+        self.trying(request, async || self.attempt(request, command).await)
             .await
     }
 
@@ -129,9 +137,16 @@ impl Connections {
         request: &RequestContext,
         command: &Cmd,
     ) -> Result<Value, StoreError> {
-        self.retrying(request, async || {
+        self.trying(request, async || {
             let node = self.node(at);
-            node.next().send(request, command, false, self.limits).await
+            let answer = node.send(request, command, false, &self.limits).await;
+            match answer {
+                Err(Failure::Broken(_)) => {
+                    count(&request.retries);
+                    node.send(request, command, false, &self.limits).await
+                }
+                other => other,
+            }
         })
         .await
     }
@@ -140,82 +155,109 @@ impl Connections {
     ///
     /// # Errors
     /// As [`Self::command`].
-    pub async fn eval(
-        &self,
-        request: &RequestContext,
-        script: &Script,
+    pub fn eval<'a>(
+        &'a self,
+        request: &'a RequestContext,
+        script: &'a Script,
         keys: &[&str],
         arguments: &[&[u8]],
-    ) -> Result<Value, StoreError> {
+    ) -> impl Future<Output = Result<Value, StoreError>> + use<'a> {
+        // Put together at once, so that nobody keeps keys and arguments while the server works.
         let by_hash = script.evalsha(keys, arguments);
-        self.retrying(request, async || {
-            match self.attempt(request, &by_hash).await {
+        async move {
+            let attempt = async || match self.attempt(request, &by_hash).await {
                 Err(Failure::UnknownScript) => {
-                    let by_text = script.eval(keys, arguments);
-                    self.attempt(request, &by_text).await
+                    let by_text = script.eval(&by_hash);
+                    Box::pin(self.attempt(request, &by_text)).await
                 }
                 other => other,
-            }
-        })
-        .await
+            };
+            self.trying(request, attempt).await
+        }
     }
 
-    async fn retrying(
+    async fn trying(
         &self,
         request: &RequestContext,
         attempt: impl AsyncFn() -> Result<Value, Failure>,
     ) -> Result<Value, StoreError> {
         let started = clock::now();
+        self.open_still()?;
+        match attempt().await {
+            Ok(value) => Ok(value),
+            // Boxed, as all that is rare here: every operation would carry its bytes.
+            Err(failure) => Box::pin(self.retrying(request, started, failure, attempt)).await,
+        }
+    }
+
+    /// The retry rule: after 20 ms and then every second, until the retry timeout has passed; not at
+    /// all where no later try helps.
+    async fn retrying(
+        &self,
+        request: &RequestContext,
+        started: Instant,
+        mut failure: Failure,
+        attempt: impl AsyncFn() -> Result<Value, Failure>,
+    ) -> Result<Value, StoreError> {
         let mut wait = FIRST_WAIT;
         loop {
-            if self.shut.0.get() {
-                return Err(StoreError::Connection("the provider is closed".to_owned()));
-            }
-            let failure = match attempt().await {
-                Ok(value) => return Ok(value),
-                // No later try helps.
-                Err(failure @ Failure::Unusable(_)) => {
-                    return Err(failure.into_store_error(self.limits.operation));
-                }
-                Err(failure) => failure,
-            };
             let elapsed = clock::now().since(started);
-            let Some(left) = self.limits.retry.checked_sub(elapsed) else {
-                return Err(failure.into_store_error(self.limits.operation));
-            };
-            if left.is_zero() {
+            let left = self.limits.retry.saturating_sub(elapsed);
+            if left.is_zero() || matches!(failure, Failure::Unusable(_)) {
                 return Err(failure.into_store_error(self.limits.operation));
             }
             clock::sleep(wait.min(left)).await;
             wait = LATER_WAIT;
             count(&request.retries);
+            self.open_still()?;
+            match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(again) => failure = again,
+            }
         }
     }
 
-    /// One attempt: redirections are followed; a broken connection is made anew, to whoever is the
-    /// master then, and the command sent once more.
+    fn open_still(&self) -> Result<(), StoreError> {
+        match self.shut.0.get() {
+            true => Err(StoreError::Connection("the provider is closed".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// One attempt at the master of the command's key.
     async fn attempt(&self, request: &RequestContext, command: &Cmd) -> Result<Value, Failure> {
-        let mut at = self.master_for(command).await?;
-        let mut asking = false;
+        let node = match self.topology.master_for(command) {
+            Some(at) => self.node(&at),
+            None => Box::pin(self.find_node(command)).await?,
+        };
+        match node.send(request, command, false, &self.limits).await {
+            Ok(value) => Ok(value),
+            Err(Failure::UnknownScript) => Err(Failure::UnknownScript),
+            Err(failure) => Box::pin(self.elsewhere(request, command, node, failure)).await,
+        }
+    }
+
+    /// The rest of an attempt that failed: redirections are followed; a broken connection is made
+    /// anew, to whoever is the master then, and the command sent once more.
+    async fn elsewhere(
+        &self,
+        request: &RequestContext,
+        command: &Cmd,
+        mut node: Rc<Node>,
+        mut failure: Failure,
+    ) -> Result<Value, Failure> {
         let mut broke = false;
         for _ in 0..MOST_HOPS {
-            let node = self.node(&at);
-            let failure = match node
-                .next()
-                .send(request, command, asking, self.limits)
-                .await
-            {
-                Ok(value) => return Ok(value),
-                Err(failure) => failure,
-            };
-            asking = false;
+            let mut asking = false;
             match &failure {
                 Failure::Moved { slot, to } => {
-                    at = Address::redirection(to, &at).ok_or(failure.clone())?;
-                    self.topology.learn(*slot, &at);
+                    let to = Address::redirection(to, &node.at).ok_or(failure.clone())?;
+                    self.topology.learn(*slot, &to);
+                    node = self.node(&to);
                 }
                 Failure::Ask { to } => {
-                    at = Address::redirection(to, &at).ok_or(failure.clone())?;
+                    let to = Address::redirection(to, &node.at).ok_or(failure.clone())?;
+                    node = self.node(&to);
                     asking = true;
                 }
                 Failure::Broken(_) if !broke => {
@@ -223,7 +265,7 @@ impl Connections {
                     let refreshing = self.topology.refresh();
                     // What was known stays when nobody answers in time.
                     let _ = clock::timeout(self.limits.operation, refreshing).await;
-                    at = self.master_for(command).await?;
+                    node = self.find_node(command).await?;
                 }
                 Failure::TimedOut => {
                     // A master that hangs may have a successor already.
@@ -233,17 +275,20 @@ impl Connections {
                 _ => return Err(failure),
             }
             count(&request.retries);
+            match node.send(request, command, asking, &self.limits).await {
+                Ok(value) => return Ok(value),
+                Err(again) => failure = again,
+            }
         }
-        Err(Failure::Refused(format!(
-            "the cluster sends a command round in circles, at last to {at}"
-        )))
+        Err(failure)
     }
 
-    async fn master_for(&self, command: &Cmd) -> Result<Address, Failure> {
-        let finding = self.topology.master_for(command);
-        clock::timeout(self.limits.operation, finding)
-            .await
-            .unwrap_or(Err(Failure::TimedOut))
+    async fn find_node(&self, command: &Cmd) -> Result<Rc<Node>, Failure> {
+        let finding = self.topology.find_first();
+        let found = clock::timeout(self.limits.operation, finding).await;
+        found.unwrap_or(Err(Failure::TimedOut))?;
+        let master = self.topology.master_for(command);
+        Ok(self.node(&master.ok_or(Failure::TimedOut)?))
     }
 
     /// The connections to a server.
@@ -253,6 +298,7 @@ impl Connections {
         }
         let dialer = self.topology.dialer();
         let node = Rc::new(Node {
+            at: at.clone(),
             links: (0..self.count).map(|_| Link::new(dialer, at)).collect(),
             next: Cell::new(0),
         });

@@ -84,7 +84,7 @@ impl Failure {
             Self::Broken(why) => StoreError::Connection(why),
             Self::Refused(why) | Self::Unusable(why) => StoreError::Refused(why),
             Self::Moved { to, .. } | Self::Ask { to } => {
-                StoreError::Refused(format!("it sends us to {to}, which is no address"))
+                StoreError::Refused(format!("it keeps sending us elsewhere, at last to {to}"))
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::session::RequestContext;
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::{Cmd, Value};
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -58,18 +59,22 @@ impl Link {
         request: &RequestContext,
         command: &Cmd,
         asking: bool,
-        limits: Limits,
+        limits: &Limits,
     ) -> Result<Value, Failure> {
         let sent = Cell::new(None);
-        let sending = async {
-            let (number, mut connection) = self.live().await?;
+        let sending = pin!(async {
+            // Boxed, as all that is rare here: every operation would carry its bytes.
+            let (number, mut connection) = match self.live() {
+                Some(live) => live,
+                None => Box::pin(self.make()).await?,
+            };
             sent.set(Some(number));
             let answer = match asking {
                 false => connection.req_packed_command(command).await,
-                true => after_asking(&mut connection, command).await,
+                true => Box::pin(after_asking(&mut connection, command)).await,
             };
             answer.and_then(Value::extract_error).map_err(Failure::from)
-        };
+        });
         let result = clock::timeout(limits.operation, sending)
             .await
             .unwrap_or(Err(Failure::TimedOut));
@@ -89,16 +94,19 @@ impl Link {
     /// # Errors
     /// See [`Failure`].
     pub async fn open(&self) -> Result<(), Failure> {
-        self.live().await.map(drop)
+        self.make().await.map(drop)
     }
 
-    async fn live(&self) -> Result<(u64, MultiplexedConnection), Failure> {
-        if let Some(live) = &*self.live.borrow() {
-            return Ok(live.clone());
-        }
+    /// The connection and its number, if there is one.
+    fn live(&self) -> Option<(u64, MultiplexedConnection)> {
+        self.live.borrow().clone()
+    }
+
+    /// Makes the connection, unless another request just did.
+    async fn make(&self) -> Result<(u64, MultiplexedConnection), Failure> {
         let _one_at_a_time = self.making.lock().await;
-        if let Some(live) = &*self.live.borrow() {
-            return Ok(live.clone());
+        if let Some(live) = self.live() {
+            return Ok(live);
         }
         let connection = self.dialer.commands(&self.at).await?;
         self.made.set(self.made.get() + 1);

@@ -111,19 +111,15 @@ impl Topology {
         Ok(known.as_ref().map(Masters::list).unwrap_or_default())
     }
 
-    /// The master that a command goes to.
-    ///
-    /// # Errors
-    /// None is known and none can be found.
-    pub async fn master_for(&self, command: &Cmd) -> Result<Address, Failure> {
-        self.find_first().await?;
+    /// The master that a command goes to, if it is known.
+    #[must_use]
+    pub fn master_for(&self, command: &Cmd) -> Option<Address> {
         match &*self.masters.borrow() {
-            Some(Masters::One(master)) => Ok(master.clone()),
+            Some(Masters::One(master)) => Some(master.clone()),
             Some(Masters::Cluster(slots)) => {
-                Ok(slots.master(slots::slot_of(command).unwrap_or(0)).clone())
+                Some(slots.master(slots::slot_of(command).unwrap_or(0)).clone())
             }
-            // `find_first` leaves nothing unknown.
-            None => Err(Failure::TimedOut),
+            None => None,
         }
     }
 
@@ -162,7 +158,11 @@ impl Topology {
         one && matches!(&*self.masters.borrow(), Some(Masters::One(_)))
     }
 
-    async fn find_first(&self) -> Result<(), Failure> {
+    /// Looks for the masters, unless they are known.
+    ///
+    /// # Errors
+    /// None can be found.
+    pub async fn find_first(&self) -> Result<(), Failure> {
         if self.masters.borrow().is_some() {
             return Ok(());
         }
