@@ -107,6 +107,8 @@ pub fn raw(address: &str) -> redis::Connection {
 pub struct Foreign {
     child: std::process::Child,
     pub port: u16,
+    /// Where it keeps what it must: a replica writes down what its master sends.
+    _directory: tempfile::TempDir,
 }
 
 /// A port that is free right now.
@@ -126,28 +128,29 @@ impl Foreign {
 
     /// Starts a server with these arguments, which make it listen on this port.
     pub async fn start_with(port: u16, arguments: &[&str]) -> Self {
-        let child = std::process::Command::new("redis-server")
-            .args(arguments)
-            .args(["--bind", "127.0.0.1", "--save", ""])
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .expect("redis-server is installed");
-        Self::up(child, port).await
+        let common = ["--bind", "127.0.0.1", "--save", ""];
+        Self::launch(port, &[arguments, &common].concat()).await
     }
 
     /// Starts a sentinel, which keeps its configuration in this file.
     pub async fn start_sentinel(port: u16, file: &std::path::Path) -> Self {
+        let file = file.to_str().unwrap();
+        Self::launch(port, &[file, "--sentinel"]).await
+    }
+
+    async fn launch(port: u16, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
         let child = std::process::Command::new("redis-server")
-            .arg(file)
-            .arg("--sentinel")
+            .args(arguments)
+            .current_dir(directory.path())
             .stdout(std::process::Stdio::null())
             .spawn()
             .expect("redis-server is installed");
-        Self::up(child, port).await
-    }
-
-    async fn up(child: std::process::Child, port: u16) -> Self {
-        let foreign = Self { child, port };
+        let foreign = Self {
+            child,
+            port,
+            _directory: directory,
+        };
         until("the server listens", || {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         })
