@@ -161,9 +161,7 @@ impl Foreign {
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
-}
 
-impl Foreign {
     /// Stops its process where it is, as a machine that hangs.
     pub fn freeze(&self) {
         let process = self.child.id().to_string();
