@@ -10,6 +10,7 @@ pub mod providers;
 pub mod report;
 pub mod run;
 pub mod schema;
+pub mod state_server;
 
 use crate::result;
 use clap::{Parser, Subcommand};
@@ -46,6 +47,8 @@ pub enum Command {
     Providers(providers::ProvidersArguments),
     /// Print a JSON Schema
     Schema(schema::SchemaArguments),
+    /// Serve session state as the ASP.NET state server does, until Ctrl-C
+    StateServer(state_server::StateServerArguments),
 }
 
 /// How a subcommand went.

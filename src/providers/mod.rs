@@ -9,6 +9,7 @@
 pub mod capabilities;
 pub mod inproc;
 pub mod redis;
+pub mod state_server;
 
 pub use capabilities::{Capabilities, Detection};
 
@@ -32,6 +33,8 @@ pub enum ProviderSettings {
     RedisKeyspace(redis::settings::RedisKeyspace),
     /// Sitecore.SessionProvider.Redis: Microsoft's fork with a poller for session end.
     RedisSitecore(redis::settings::RedisSitecore),
+    /// System.Web's client of the ASP.NET state server.
+    StateServer(state_server::settings::StateServerSettings),
 }
 
 impl ProviderSettings {
@@ -43,6 +46,7 @@ impl ProviderSettings {
             Self::RedisMicrosoft(_) => &capabilities::REDIS_MICROSOFT,
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
+            Self::StateServer(_) => &capabilities::STATE_SERVER,
         }
     }
 
@@ -50,7 +54,7 @@ impl ProviderSettings {
     #[must_use]
     pub fn redis(&self) -> Option<&redis::settings::RedisSettings> {
         match self {
-            Self::Inproc(_) => None,
+            Self::Inproc(_) | Self::StateServer(_) => None,
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
@@ -245,6 +249,9 @@ pub async fn connect(
 ) -> Result<Rc<dyn Provider>, ConnectError> {
     match settings {
         ProviderSettings::Inproc(_) => Ok(Rc::new(inproc::InprocProvider::default())),
+        ProviderSettings::StateServer(settings) => {
+            state_server::connect(settings, application).await
+        }
         ProviderSettings::RedisMicrosoft(_)
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_) => redis::connect(settings, application).await,
