@@ -139,6 +139,11 @@ fn connection_string(findings: &mut Findings<'_>, path: &Path, text: &str) -> bo
     match text.parse::<ConnectionString>() {
         Ok(found) => {
             for warning in found.warnings {
+                // What looks like an option's name may be a piece of a variable's value.
+                let warning = match findings.document.written(path) {
+                    Some(_) => "an option of the connection string has no effect here".to_owned(),
+                    None => warning,
+                };
                 findings
                     .warning(path, warning, "ignored")
                     .advise("leave it out; the run is played without it");
