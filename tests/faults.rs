@@ -8,10 +8,9 @@ mod redis_support;
 
 use assert_cmd::cargo::CommandCargoExt as _;
 use redis::ConnectionLike as _;
-use redis_support::{Foreign, raw};
+use redis_support::{Foreign, everything, free_port, raw};
 use serde_json::Value;
 use sessionbench::clock::run_real;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
@@ -172,15 +171,6 @@ fn some_sessions(address: &str) {
     until(|| (keys(address).len() > 50).then_some(()));
 }
 
-/// What lies under every key of a server.
-fn everything(address: &str) -> BTreeMap<String, Vec<u8>> {
-    let dump = |key: String| {
-        let bytes = ask(address, &["DUMP", &key]);
-        (key, bytes)
-    };
-    keys(address).into_iter().map(dump).collect()
-}
-
 fn private_ends<'a>(run: &'a Value, number: &str) -> &'a Value {
     let kinds = run["session_ends"].as_array().unwrap();
     &kinds.iter().find(|ends| ends["kind"] == "private").unwrap()[number]
@@ -336,4 +326,60 @@ fn a_directory_that_cannot_be_written_is_told_before_the_run() {
     .done();
     assert_eq!(code, 2);
     assert!(told.contains("cannot write"), "{told}");
+}
+
+/// The text of every file under a directory, and its path.
+fn texts(directory: &std::path::Path) -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(directory).unwrap();
+    let paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let read = |path: PathBuf| match path.is_dir() {
+        true => texts(&path),
+        false => {
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+            vec![(path, text)]
+        }
+    };
+    paths.into_iter().flat_map(read).collect()
+}
+
+#[test]
+fn a_password_stands_in_nothing_that_is_told_or_written_and_foreign_keys_stay_as_they_were() {
+    let port = free_port();
+    let starting = async move {
+        let port_text = port.to_string();
+        let user = ["--user", "bench", "on", ">sw0rdfish"];
+        let rights = ["~{sessionbench_*", "&*", "+@all", "-@admin"];
+        let arguments = [&["--port", &port_text][..], &user, &rights].concat();
+        Foreign::start_with(port, &arguments).await
+    };
+    let server = run_real(starting).unwrap();
+    let address = server.address();
+    let () = ask(&address, &["SET", "cart:7", "theirs", "EX", "500"]);
+    let () = ask(&address, &["SET", "{sessionbench_private}_Data", "theirs"]);
+    let before = everything(&address);
+    for (password, works) in [("sw0rdfish", true), ("sw0rdfishes", false)] {
+        let text = format!("server: \"{address},user=bench,password={password}\"");
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("scenario.yaml");
+        fs::write(&file, sitecore(&text)).unwrap();
+        let output = directory.path().join("report");
+        let told = Command::cargo_bin("sessionbench")
+            .unwrap()
+            .args(["run".as_ref(), file.as_os_str(), "--output".as_ref()])
+            .arg(&output)
+            .output()
+            .unwrap();
+        for told in [told.stdout, told.stderr] {
+            let told = String::from_utf8_lossy(&told);
+            assert!(!told.contains("sw0rdfish"), "{told}");
+        }
+        let written = texts(&output);
+        let result = fs::read_to_string(output.join("result.json")).unwrap();
+        let result: Value = serde_json::from_str(&result).unwrap();
+        assert_eq!(result["runs"].as_array().unwrap().len(), usize::from(works));
+        for (path, text) in written {
+            assert!(!text.contains("sw0rdfish"), "{}", path.display());
+        }
+        assert_eq!(everything(&address), before);
+    }
 }

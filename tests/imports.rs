@@ -74,8 +74,7 @@ fn every_configuration_becomes_its_golden_scenario() {
 }
 
 /// Cases that cannot be played yet, and why.
-const NOT_YET: [(&str, &str); 6] = [
-    ("azure_redis", "TLS is not supported yet"),
+const NOT_YET: [(&str, &str); 5] = [
     ("azure_sql_universal", "cannot be `sql_universal`"),
     ("sitecore_mongo", "cannot be `mongo_sitecore`"),
     ("sitecore_sql", "cannot be `sql_sitecore`"),

@@ -5,18 +5,11 @@ mod redis_support;
 use redis_support::*;
 use sessionbench::clock::{now, run_real};
 use sessionbench::providers::redis::settings::{
-    ManagedRedis, RedisMicrosoft, RedisServer, RedisSettings, RedisSitecore,
+    ManagedRedis, RedisServer, RedisSettings, RedisSitecore,
 };
-use sessionbench::providers::{ConnectError, ProviderSettings, Seat, connect};
+use sessionbench::providers::{ProviderSettings, Seat, connect};
 use sessionbench::session::{Minutes, SessionId, StoreError, StoreKind};
 use std::time::Duration;
-
-fn microsoft(redis: RedisSettings) -> ProviderSettings {
-    ProviderSettings::RedisMicrosoft(RedisMicrosoft {
-        redis,
-        ..RedisMicrosoft::default()
-    })
-}
 
 #[test]
 fn the_server_is_told_with_its_version_and_effective_settings() {
@@ -196,40 +189,6 @@ fn a_server_that_dies_fails_every_request_and_hangs_none() {
         let _again = Foreign::start_on(port).await;
         store_new(&store, id(8), "hello").await;
         take(&store, &request(), id(8)).await;
-    })
-    .unwrap();
-}
-
-#[test]
-fn a_password_is_used_and_a_wrong_one_refused_without_being_told() {
-    run_real(async {
-        let foreign = Foreign::start().await;
-        let mut raw = raw(&foreign.address());
-        let () = redis::cmd("CONFIG")
-            .arg(&["SET", "requirepass", "hunter2"])
-            .query(&mut raw)
-            .unwrap();
-        let right = on(&format!("{},password=hunter2", foreign.address()));
-        let provider = connect(&microsoft(right), "").await.unwrap();
-        assert!(!format!("{:?}", provider.server()).contains("hunter2"));
-        let wrong = RedisSettings {
-            retryTimeoutInMilliseconds: 0,
-            ..on(&format!("{},password=swordfish", foreign.address()))
-        };
-        let error = connect(&microsoft(wrong), "").await.err().unwrap();
-        assert!(!format!("{error} {error:?}").contains("swordfish"));
-    })
-    .unwrap();
-}
-
-#[test]
-fn tls_is_refused_as_long_as_it_is_not_supported() {
-    run_real(async {
-        let error = connect(&microsoft(on("localhost,ssl=true")), "")
-            .await
-            .err();
-        let expected = ConnectError::Settings("TLS is not supported yet".to_owned());
-        assert_eq!(error, Some(expected));
     })
     .unwrap();
 }

@@ -285,6 +285,7 @@ pub const REDIS_KEYSPACE: Capabilities = Capabilities {
     notes: &[
         "Every CD server hears every event: session end is raised once per server unless they claim it.",
         "Pub/sub delivers at most once: a subscriber that is away loses ends for good.",
+        "A Redis Cluster's masters tell of their own keys only: until a new master is known, its ends are lost.",
         "The shadow key is a command of its own: a server that dies in between leaves an old deadline.",
         "A visitor who returns between the event and the data's expiry finds the ended session alive.",
         "Braces in the shadow key, the claim, and the end of an abandoned session are ours.",

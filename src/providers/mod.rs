@@ -232,6 +232,27 @@ pub struct StoreSample {
 }
 
 impl StoreSample {
+    /// What two servers of one store use together. What a session costs is no sum and stays.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        fn sum<T: std::ops::Add<Output = T>>(mine: Option<T>, theirs: Option<T>) -> Option<T> {
+            mine.zip(theirs).map(|(mine, theirs)| mine + theirs)
+        }
+        Self {
+            memory_bytes: sum(self.memory_bytes, other.memory_bytes),
+            cpu_seconds: sum(self.cpu_seconds, other.cpu_seconds),
+            commands: sum(self.commands, other.commands),
+            keys: sum(self.keys, other.keys),
+            volatile_keys: sum(self.volatile_keys, other.volatile_keys),
+            expired_keys: sum(self.expired_keys, other.expired_keys),
+            evicted_keys: sum(self.evicted_keys, other.evicted_keys),
+            bytes_in: sum(self.bytes_in, other.bytes_in),
+            bytes_out: sum(self.bytes_out, other.bytes_out),
+            clients: sum(self.clients, other.clients),
+            ..self
+        }
+    }
+
     /// Raises each number to another sample's where that one is larger.
     pub fn raise_to(&mut self, other: &Self) {
         self.memory_bytes = self.memory_bytes.max(other.memory_bytes);

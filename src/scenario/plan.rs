@@ -211,7 +211,7 @@ const KEYS_PER_SESSION: f64 = 3.5;
 /// One full turn of Redis's expiry cursor (facts §11.1): hz times a second it looks at 20 keys, or
 /// more with a higher effort.
 fn expiry_scan(redis: &RedisSettings, sessions: f64) -> Duration {
-    let (hz, effort, others) = match &redis.server {
+    let (hz, effort, others, masters) = match &redis.server {
         RedisServer::Managed(managed) => {
             let number = |key: &str, default: i64| match managed.config.get(key) {
                 Some(ConfigValue::Number(number)) => *number,
@@ -221,13 +221,15 @@ fn expiry_scan(redis: &RedisSettings, sessions: f64) -> Duration {
             // Redis's own limits.
             let hz = number("hz", 10).clamp(1, 500);
             let effort = number("active-expire-effort", 1).clamp(1, 10);
-            (hz, effort, managed.other_volatile_keys)
+            let masters = managed.cluster.unwrap_or(1);
+            (hz, effort, managed.other_volatile_keys, masters)
         }
-        RedisServer::ConnectionString(_) => (10, 1, 0),
+        RedisServer::ConnectionString(_) => (10, 1, 0, 1),
     };
     let keys = sessions * KEYS_PER_SESSION + f64::from(others);
     let keys_per_cycle = 20 + 5 * (effort - 1);
-    let seconds = keys / (keys_per_cycle * hz) as f64;
+    // Each master scans its own keys.
+    let seconds = keys / (keys_per_cycle * hz) as f64 / f64::from(masters.max(1));
     Duration::from_secs_f64(seconds.min(1e6))
 }
 

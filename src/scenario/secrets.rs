@@ -65,13 +65,13 @@ fn hide_values(text: &str) -> String {
             false => None,
         };
         let rest = default.unwrap_or(0);
-        let ends = match named {
-            0 => &[',', '\n', '\r'][..],
-            // After a variable, unlike in a password, a semicolon ends the value too.
-            _ => &[',', ';', '\n', '\r'],
-        };
-        let end = value[rest..].find(ends);
-        let end = end.map_or(value.len(), |end| rest + end);
+        let after = &value[rest..];
+        let end = rest
+            + match named {
+                0 => end_of_password(after),
+                // After a variable, unlike in a password, a semicolon ends the value too.
+                _ => after.find([',', ';', '\n', '\r']).unwrap_or(after.len()),
+            };
         // What closes the text around a connection string is no secret, and keeps the line legible.
         let secret = value[..end].trim_end_matches([' ', '"', '\'', '}', ']']);
         shown.push_str(&text[done..start]);
@@ -80,6 +80,22 @@ fn hide_values(text: &str) -> String {
     }
     shown.push_str(&text[done..]);
     shown
+}
+
+/// Where a password ends: at the end of its line, or at a comma before another option. A comma
+/// before anything else is taken for a part of a password that should have none.
+fn end_of_password(value: &str) -> usize {
+    let line = value.find(['\n', '\r']).unwrap_or(value.len());
+    let closed = |before: &str| before.trim_end().ends_with(['"', '\'', '}', ']']);
+    let option = |after: &str| {
+        let part = after.split([',', '"', '\'']).next().unwrap_or_default();
+        part.contains('=')
+    };
+    value[..line]
+        .match_indices(',')
+        .map(|(at, _)| at)
+        .find(|at| closed(&value[..*at]) || option(&value[at + 1..line]))
+        .unwrap_or(line)
 }
 
 #[cfg(test)]
@@ -102,6 +118,11 @@ mod tests {
                 "'a,password=x', 'b,PASSWORD=yz'",
                 "'a,password=*', 'b,PASSWORD=**'",
             ),
+            (
+                "server: \"a,password=x,y,ssl=true\"",
+                "server: \"a,password=***,ssl=true\"",
+            ),
+            ("a,password=x,yz\nb: c", "a,password=****\nb: c"),
             ("\"a,password=${PASS},x=y\"", "\"a,password=${PASS},x=y\""),
             ("a,password=${A}x", "a,password=${A}*"),
             ("Password=${A};Encrypt=True", "Password=${A};Encrypt=True"),

@@ -6,9 +6,11 @@
 
 pub mod process;
 pub mod redis;
+pub mod redis_cluster;
 pub mod state_server;
 
 pub use redis::{ConfigValue, RedisServer};
+pub use redis_cluster::RedisCluster;
 pub use state_server::StateServer;
 
 /// Why a managed server is not there.

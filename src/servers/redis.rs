@@ -28,11 +28,16 @@ const START_PROBE: Duration = Duration::from_millis(5);
 /// Ports to try.
 const ATTEMPTS: u32 = 5;
 
+/// Pairs of ports to try; of those that the system gives out, a sixth has no port 10 000 above it.
+const PORTS_TO_TRY: u32 = 100;
+
 /// Settings that the harness decides itself, or that would let a scenario reach beyond its server.
-const RESERVED: [&str; 16] = [
+const RESERVED: [&str; 18] = [
     "bind",
     "bind-source-addr",
+    "cluster-config-file",
     "cluster-enabled",
+    "cluster-port",
     "daemonize",
     "dir",
     "include",
@@ -71,10 +76,27 @@ impl RedisServer {
     /// # Errors
     /// See [`StartError`]; nothing is left running then.
     pub async fn start(config: &BTreeMap<String, ConfigValue>) -> Result<Self, StartError> {
-        let settings = written(config)?;
+        Self::start_on(config, "", free_port).await
+    }
+
+    /// Starts a node of a cluster that has no other nodes and no slots yet.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_node(config: &BTreeMap<String, ConfigValue>) -> Result<Self, StartError> {
+        let ours = "cluster-enabled yes\ncluster-config-file nodes.conf\n";
+        Self::start_on(config, ours, cluster_port).await
+    }
+
+    async fn start_on(
+        config: &BTreeMap<String, ConfigValue>,
+        ours: &str,
+        port: impl Fn() -> Result<u16, StartError>,
+    ) -> Result<Self, StartError> {
+        let settings = written(config)? + ours;
         let mut port_taken = StartError::Failed("no free port".to_owned());
         for _ in 0..ATTEMPTS {
-            let mut server = Self::launch(free_port()?, &settings)?;
+            let mut server = Self::launch(port()?, &settings)?;
             match server.wait_until_up().await {
                 Ok(()) => return Ok(server),
                 Err(Down::PortTaken) => {
@@ -189,6 +211,19 @@ fn free_port() -> Result<u16, StartError> {
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .map_err(failed("a free port"))
+}
+
+/// A free port with another one, 10 000 above it, for what the nodes of a cluster tell each other.
+fn cluster_port() -> Result<u16, StartError> {
+    const BUS: u16 = 10_000;
+    for _ in 0..PORTS_TO_TRY {
+        let port = free_port()?;
+        let bus = port.checked_add(BUS);
+        if bus.is_some_and(|bus| TcpListener::bind(("127.0.0.1", bus)).is_ok()) {
+            return Ok(port);
+        }
+    }
+    Err(StartError::Failed("no two free ports".to_owned()))
 }
 
 /// The process id that the server on this port tells.

@@ -5,7 +5,7 @@
 use redis::{ConnectionLike, FromRedisValue};
 use sessionbench::clock::{Instant, now, sleep};
 use sessionbench::providers::redis::settings::{
-    ManagedRedis, RedisMicrosoft, RedisServer, RedisSettings,
+    ManagedRedis, RedisKeyspace, RedisMicrosoft, RedisServer, RedisSettings,
 };
 use sessionbench::providers::{Provider, ProviderSettings, Seat, connect};
 use sessionbench::session::value::Text;
@@ -40,11 +40,7 @@ impl Bench {
 
     /// Asks the server: words are separated by spaces.
     pub fn ask<T: FromRedisValue>(&self, command: &str) -> T {
-        let words: Vec<&str> = command.split(' ').collect();
-        let mut cmd = redis::cmd(words[0]);
-        cmd.arg(&words[1..]);
-        let value = self.raw.borrow_mut().req_command(&cmd).unwrap();
-        redis::from_redis_value(value.extract_error().unwrap()).unwrap()
+        ask(&mut self.raw.borrow_mut(), command)
     }
 
     /// A key's remaining life in seconds, rounded up to tens: a busy machine is a little late.
@@ -79,6 +75,26 @@ impl Bench {
     }
 }
 
+/// Asks over a connection: words are separated by spaces.
+pub fn ask<T: FromRedisValue>(raw: &mut redis::Connection, command: &str) -> T {
+    let words: Vec<&str> = command.split(' ').collect();
+    let mut cmd = redis::cmd(words[0]);
+    cmd.arg(&words[1..]);
+    let value = raw.req_command(&cmd).unwrap();
+    redis::from_redis_value(value.extract_error().unwrap()).unwrap()
+}
+
+/// What lies under every key of a server.
+pub fn everything(address: &str) -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut raw = raw(address);
+    let keys: Vec<Vec<u8>> = ask(&mut raw, "KEYS *");
+    let dump = |key: Vec<u8>| {
+        let value = redis::cmd("DUMP").arg(&key).query(&mut raw).unwrap();
+        (key, value)
+    };
+    keys.into_iter().map(dump).collect()
+}
+
 /// A connection of our own.
 pub fn raw(address: &str) -> redis::Connection {
     redis::Client::open(format!("redis://{address}"))
@@ -91,35 +107,52 @@ pub fn raw(address: &str) -> redis::Connection {
 pub struct Foreign {
     child: std::process::Child,
     pub port: u16,
+    /// Where it keeps what it must: a replica writes down what its master sends.
+    _directory: tempfile::TempDir,
+}
+
+/// A port that is free right now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 impl Foreign {
     pub async fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        Self::start_on(port).await
+        Self::start_on(free_port()).await
     }
 
     pub async fn start_on(port: u16) -> Self {
+        Self::start_with(port, &["--port", &port.to_string()]).await
+    }
+
+    /// Starts a server with these arguments, which make it listen on this port.
+    pub async fn start_with(port: u16, arguments: &[&str]) -> Self {
+        let common = ["--bind", "127.0.0.1", "--save", ""];
+        Self::launch(port, &[arguments, &common].concat()).await
+    }
+
+    /// Starts a sentinel, which keeps its configuration in this file.
+    pub async fn start_sentinel(port: u16, file: &std::path::Path) -> Self {
+        let file = file.to_str().unwrap();
+        Self::launch(port, &[file, "--sentinel"]).await
+    }
+
+    async fn launch(port: u16, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
         let child = std::process::Command::new("redis-server")
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-            ])
+            .args(arguments)
+            .current_dir(directory.path())
             .stdout(std::process::Stdio::null())
             .spawn()
             .expect("redis-server is installed");
-        let foreign = Self { child, port };
-        until("the server answers", || {
-            redis::Client::open(("127.0.0.1", port))
-                .unwrap()
-                .get_connection()
-                .is_ok()
+        let foreign = Self {
+            child,
+            port,
+            _directory: directory,
+        };
+        until("the server listens", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         })
         .await;
         foreign
@@ -128,12 +161,26 @@ impl Foreign {
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
+
+    /// Stops its process where it is, as a machine that hangs.
+    pub fn freeze(&self) {
+        let process = self.child.id().to_string();
+        let stopped = std::process::Command::new("kill")
+            .args(["-STOP", &process])
+            .status();
+        assert!(stopped.unwrap().success());
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
 }
 
 impl Drop for Foreign {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.kill();
     }
 }
 
@@ -154,10 +201,37 @@ pub fn managed(config: &[(&str, i64)]) -> RedisSettings {
     RedisSettings {
         server: RedisServer::Managed(ManagedRedis {
             config,
-            other_volatile_keys: 0,
+            ..ManagedRedis::default()
         }),
         ..RedisSettings::default()
     }
+}
+
+/// `redis_microsoft` with these settings.
+pub fn microsoft(redis: RedisSettings) -> ProviderSettings {
+    ProviderSettings::RedisMicrosoft(RedisMicrosoft {
+        redis,
+        ..RedisMicrosoft::default()
+    })
+}
+
+/// `redis_keyspace` with these settings.
+pub fn keyspace(redis: RedisSettings) -> ProviderSettings {
+    ProviderSettings::RedisKeyspace(RedisKeyspace {
+        redis,
+        ..RedisKeyspace::default()
+    })
+}
+
+/// Opens an instance that tells its session ends.
+pub async fn listen(
+    provider: &Rc<dyn Provider>,
+    seat: &Seat,
+) -> (Rc<dyn SessionStateStore>, Rc<Ends>) {
+    let store = provider.open(seat).await.unwrap();
+    let ends = Rc::new(Ends::default());
+    assert!(store.set_item_expire_callback(Rc::clone(&ends) as Rc<_>));
+    (store, ends)
 }
 
 /// A CD server's private state: 20 minutes at scale 1.

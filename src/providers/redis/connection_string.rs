@@ -4,6 +4,7 @@
 //! defaults, with warnings for what has no effect here; nonsense is an error. The surprising fact:
 //! a password may hold `=`, as the base64 keys of Azure do, but never a comma.
 
+use super::address::Address;
 use std::fmt;
 use std::time::Duration;
 
@@ -11,14 +12,18 @@ use std::time::Duration;
 const PORT: u16 = 6379;
 /// Port of a Redis server that names none and speaks TLS.
 const TLS_PORT: u16 = 6380;
+/// Port of a sentinel that names none.
+const SENTINEL_PORT: u16 = 26379;
+/// StackExchange.Redis's default for `keepAlive` and `configCheckSeconds`.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A connection string, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionString {
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
+    /// The servers: one, the seeds of a cluster, a master with its replicas, or sentinels.
+    pub servers: Vec<Address>,
+    /// Name under which sentinels know the master (`serviceName`); the servers are sentinels then.
+    pub service: Option<String>,
     /// User of the access control list; `None` is Redis's default user.
     pub user: Option<String>,
     /// Password or access key.
@@ -27,6 +32,18 @@ pub struct ConnectionString {
     pub default_database: Option<u32>,
     /// Whether the server expects TLS.
     pub ssl: bool,
+    /// Name that the server's certificate must have, if it is not its host's.
+    pub ssl_host: Option<String>,
+    /// Whether a run refuses to start while no server can be reached.
+    pub abort_connect: bool,
+    /// How often the first connection is tried.
+    pub connect_retry: u32,
+    /// Name of our connections in `CLIENT LIST`.
+    pub name: Option<String>,
+    /// After how much silence a connection is tested.
+    pub keep_alive: Duration,
+    /// How often the masters are asked for anew without need.
+    pub config_check: Duration,
     /// Limit for making a connection.
     pub connect_timeout: Option<Duration>,
     /// Limit for an operation.
@@ -65,9 +82,18 @@ pub enum ConnectionStringError {
     /// No endpoint is named.
     #[error("the connection string names no server: write `host:port` first")]
     NoServer,
-    /// The endpoint cannot be read.
-    #[error("the connection string's server is no `host:port`")]
+    /// An endpoint cannot be read.
+    #[error("a server of the connection string is no `host:port`")]
     Server,
+    /// Something without a name after the password, which may be a piece of it.
+    #[error(
+        "the connection string has a part without `=` after the password: name servers first; \
+         a password cannot hold a comma"
+    )]
+    AfterPassword,
+    /// A Unix socket without an absolute path.
+    #[error("a Unix socket in a connection string is written `!/absolute/path`")]
+    Socket,
     /// An option's value is not of its kind.
     #[error("the connection string's option `{option}` must be {expected}")]
     Value {
@@ -78,29 +104,23 @@ pub enum ConnectionStringError {
     },
 }
 
-/// Options that StackExchange.Redis knows and that decide nothing for one server without sentinels.
-const WITHOUT_EFFECT: [&str; 23] = [
-    "abortconnect",
+/// Options of StackExchange.Redis that could change what is measured there and change nothing here
+/// are warned about like unknown ones. These cannot: they are about logs, code or other commands.
+const NEEDLESS: [&str; 16] = [
     "allowadmin",
     "asynctimeout",
     "checkcertificaterevocation",
     "configchannel",
-    "configcheckseconds",
     "configurationchannel",
-    "connectretry",
-    "highintegrity",
+    "defaultversion",
     "includedetailinexceptions",
     "includeperformancecountersinexceptions",
-    "keepalive",
-    "name",
     "preserveasyncorder",
-    "protocol",
     "resolvedns",
     "responsetimeout",
     "setlib",
-    "sslhost",
-    "sslprotocols",
     "tiebreaker",
+    "tunnel",
     "version",
     "writebuffer",
 ];
@@ -111,12 +131,18 @@ impl std::str::FromStr for ConnectionString {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut endpoints = Vec::new();
         let mut found = Self {
-            host: String::new(),
-            port: 0,
+            servers: Vec::new(),
+            service: None,
             user: None,
             password: None,
             default_database: None,
             ssl: false,
+            ssl_host: None,
+            abort_connect: true,
+            connect_retry: 3,
+            name: None,
+            keep_alive: MINUTE,
+            config_check: MINUTE,
             connect_timeout: None,
             sync_timeout: None,
             warnings: Vec::new(),
@@ -124,29 +150,51 @@ impl std::str::FromStr for ConnectionString {
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             match part.split_once('=') {
                 Some((option, value)) => found.take(option.trim(), value.trim())?,
+                // Never taken for a server, whose name would be printed.
+                None if found.password.is_some() => {
+                    return Err(ConnectionStringError::AfterPassword);
+                }
                 None => endpoints.push(part),
             }
         }
-        let (first, others) = endpoints
-            .split_first()
-            .ok_or(ConnectionStringError::NoServer)?;
-        if !others.is_empty() {
-            let warning = format!("only the first of {} servers is used", endpoints.len());
-            found.warnings.push(warning);
+        let port = match (&found.service, found.ssl) {
+            (Some(_), _) => SENTINEL_PORT,
+            (None, true) => TLS_PORT,
+            (None, false) => PORT,
+        };
+        let read = endpoints.iter().map(|text| Address::read(text, port));
+        found.servers = read.collect::<Result<_, _>>()?;
+        if found.servers.is_empty() {
+            return Err(ConnectionStringError::NoServer);
         }
-        let default = if found.ssl { TLS_PORT } else { PORT };
-        (found.host, found.port) = endpoint(first, default)?;
         Ok(found)
     }
 }
 
 impl ConnectionString {
+    /// The name that certificates are checked against: `sslHost`, or the host that all servers
+    /// share, since a cluster tells its nodes by address. `None`: each server's own host.
+    #[must_use]
+    pub fn certificate_name(&self) -> Option<String> {
+        let mut hosts = self.servers.iter().map(Address::host);
+        let first = hosts.next().flatten();
+        let shared = first.filter(|first| hosts.all(|host| host == Some(*first)));
+        self.ssl_host.clone().or(shared.map(str::to_owned))
+    }
+
     fn take(&mut self, option: &str, value: &str) -> Result<(), ConnectionStringError> {
         match option.to_ascii_lowercase().as_str() {
             "password" => {
                 self.password = (!value.is_empty()).then(|| Secret(value.to_owned()));
             }
-            "user" => self.user = (!value.is_empty()).then(|| value.to_owned()),
+            "user" => self.user = filled(value),
+            "servicename" => self.service = filled(value),
+            "sslhost" => self.ssl_host = filled(value),
+            "name" => self.name = filled(value),
+            "abortconnect" => self.abort_connect = truth("abortConnect", value)?,
+            "connectretry" => self.connect_retry = number("connectRetry", value)?,
+            "keepalive" => self.keep_alive = seconds("keepAlive", value)?,
+            "configcheckseconds" => self.config_check = seconds("configCheckSeconds", value)?,
             "defaultdatabase" => {
                 self.default_database = Some(number("defaultDatabase", value)?);
             }
@@ -155,7 +203,7 @@ impl ConnectionString {
                 self.connect_timeout = Some(milliseconds("connectTimeout", value)?);
             }
             "synctimeout" => self.sync_timeout = Some(milliseconds("syncTimeout", value)?),
-            known if WITHOUT_EFFECT.contains(&known) => {}
+            known if NEEDLESS.contains(&known) => {}
             _ => self.warn(option),
         }
         Ok(())
@@ -171,33 +219,6 @@ impl ConnectionString {
             "an option without a proper name has no effect".to_owned()
         });
     }
-}
-
-fn endpoint(text: &str, default: u16) -> Result<(String, u16), ConnectionStringError> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']').ok_or(ConnectionStringError::Server)?;
-            (host, rest.strip_prefix(':'))
-        }
-        None => match text.rsplit_once(':') {
-            // An IPv6 address without brackets has several colons and no port.
-            Some((host, _)) if host.contains(':') => (text, None),
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:%".contains(c);
-    if host.is_empty() || !host.chars().all(plain) {
-        return Err(ConnectionStringError::Server);
-    }
-    let port = match port {
-        Some(port) => port.parse().map_err(|_| ConnectionStringError::Server)?,
-        None => default,
-    };
-    if port == 0 {
-        return Err(ConnectionStringError::Server);
-    }
-    Ok((host.to_owned(), port))
 }
 
 fn number(option: &'static str, value: &str) -> Result<u32, ConnectionStringError> {
@@ -217,11 +238,25 @@ fn milliseconds(option: &'static str, value: &str) -> Result<Duration, Connectio
     }
 }
 
+fn seconds(option: &'static str, value: &str) -> Result<Duration, ConnectionStringError> {
+    match number(option, value) {
+        Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds.into())),
+        _ => Err(ConnectionStringError::Value {
+            option,
+            expected: "a positive number of seconds",
+        }),
+    }
+}
+
+fn filled(value: &str) -> Option<String> {
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
 fn truth(option: &'static str, value: &str) -> Result<bool, ConnectionStringError> {
-    let is = |words: [&str; 3]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
-    if is(["true", "yes", "on"]) {
+    let is = |words: [&str; 4]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
+    if is(["true", "yes", "on", "1"]) {
         Ok(true)
-    } else if is(["false", "no", "off"]) {
+    } else if is(["false", "no", "off", "0"]) {
         Ok(false)
     } else {
         Err(ConnectionStringError::Value {
@@ -245,8 +280,9 @@ mod tests {
         let text = "site.redis.cache.windows.net:6380,password=aGVsbG8=,ssl=True,\
                     abortConnect=False,defaultDatabase=3,syncTimeout=1000";
         let found = parse(text).unwrap();
-        assert_eq!(found.host, "site.redis.cache.windows.net");
-        assert_eq!(found.port, 6380);
+        let server = Address::tcp("site.redis.cache.windows.net", 6380);
+        assert_eq!(found.servers, [server]);
+        assert!(!found.abort_connect);
         assert_eq!(found.password.unwrap().reveal(), "aGVsbG8=");
         assert!(found.ssl);
         assert_eq!(found.default_database, Some(3));
@@ -256,22 +292,46 @@ mod tests {
 
     #[test]
     fn the_default_port_depends_on_tls() {
-        assert_eq!(parse("localhost").unwrap().port, 6379);
-        assert_eq!(parse("localhost,ssl=true").unwrap().port, 6380);
+        for (text, port) in [
+            ("localhost", 6379),
+            ("localhost,ssl=true", 6380),
+            ("localhost,serviceName=m", 26379),
+        ] {
+            let expected = [Address::tcp("localhost", port)];
+            assert_eq!(parse(text).unwrap().servers, expected, "{text}");
+        }
     }
 
     #[test]
-    fn an_ipv6_address_stands_in_brackets() {
-        let found = parse("[::1]:7000").unwrap();
-        assert_eq!((found.host.as_str(), found.port), ("::1", 7000));
+    fn several_servers_are_kept_in_their_order() {
+        let found = parse("a:1,ssl=true,sslHost=c,b,name=me,connectRetry=5").unwrap();
+        assert_eq!(
+            found.servers,
+            [Address::tcp("a", 1), Address::tcp("b", 6380)]
+        );
+        assert_eq!(found.ssl_host.as_deref(), Some("c"));
+        assert_eq!(found.name.as_deref(), Some("me"));
+        assert_eq!(found.connect_retry, 5);
+        assert!(found.abort_connect);
+    }
+
+    #[test]
+    fn certificates_bear_the_host_that_all_servers_share() {
+        for (text, name) in [
+            ("a:1,a:2,ssl=true", Some("a")),
+            ("a:1,b:1,ssl=true", None),
+            ("a:1,b:1,ssl=true,sslHost=c", Some("c")),
+        ] {
+            assert_eq!(parse(text).unwrap().certificate_name().as_deref(), name);
+        }
     }
 
     #[test]
     fn an_option_without_effect_is_named() {
-        let found = parse("localhost,channelPrefix=x,localhost:7001").unwrap();
+        let found = parse("localhost,channelPrefix=x,proxy=Twemproxy,allowAdmin=true").unwrap();
         let expected = [
             "option `channelPrefix` has no effect here",
-            "only the first of 2 servers is used",
+            "option `proxy` has no effect here",
         ];
         assert_eq!(found.warnings, expected);
     }
@@ -296,8 +356,10 @@ mod tests {
         let found = parse("localhost,password=hunter2,user=me").unwrap();
         let printed = format!("{found:?} {} {:?}", found.warnings.join(""), found.password);
         assert!(!printed.contains("hunter2"), "{printed}");
-        let comma = parse("localhost,password=a,hunter2=b,hunter2").unwrap();
+        let comma = parse("localhost,password=a,hunter2=b").unwrap();
         assert!(!format!("{comma:?}").contains("hunter2"));
+        let comma = parse("localhost,password=a,hunter2");
+        assert_eq!(comma, Err(ConnectionStringError::AfterPassword));
         let error = parse("localhost,password=a,syncTimeout=hunter2").unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"));
     }

@@ -13,7 +13,7 @@
 //! application and id, where the seed writes version 1's plain names; it is not set for a session
 //! that was not found; abandoning deletes it and raises session end; and the claim.
 
-use super::listener::{Heard, Listener, Listening, Subscription, milliseconds};
+use super::listener::{Heard, Listener, Listening, Subscriptions, milliseconds};
 use super::microsoft::MicrosoftStore;
 use super::sitecore::raise_abandoned;
 use crate::clock;
@@ -23,7 +23,7 @@ use crate::session::{
     StoreError,
 };
 use async_trait::async_trait;
-use redis::{Client, cmd};
+use redis::cmd;
 use std::cell::RefCell;
 use std::rc::Rc;
 use tokio::sync::watch;
@@ -31,23 +31,22 @@ use tokio::sync::watch;
 /// One instance of the provider.
 pub struct KeyspaceStore {
     heard: Rc<Heard>,
-    client: Client,
     callback: RefCell<Option<Rc<dyn ExpireCallback>>>,
-    /// Until the callback comes, the subscription that was made when the instance was opened.
-    subscription: RefCell<Option<Subscription>>,
+    /// Until the callback comes, the subscriptions that were made when the instance was opened.
+    subscriptions: RefCell<Subscriptions>,
     stop: RefCell<Option<watch::Sender<bool>>>,
 }
 
 impl KeyspaceStore {
-    /// An instance on Microsoft's provider, subscribed already, so that no event is missed between
-    /// its first session and its first callback.
+    /// An instance on Microsoft's provider, subscribed to every master already, so that no event is
+    /// missed between its first session and its first callback.
     ///
     /// # Errors
-    /// The subscription cannot be made; or the lead is not shorter than the session's timeout.
+    /// A subscription cannot be made although it must (`must_hear`); or the lead is not shorter than the session's timeout.
     pub async fn open(
         microsoft: MicrosoftStore,
-        client: Client,
         listening: Listening,
+        must_hear: bool,
         work: Rc<RefCell<BackgroundWork>>,
     ) -> Result<Self, StoreError> {
         let seat = microsoft.seat();
@@ -61,12 +60,16 @@ impl KeyspaceStore {
             listening,
             work,
         };
-        let subscription = heard.subscribe(&client).await?;
+        let subscriptions = match heard.subscribe_to_all().await {
+            Err(StoreError::Connection(_) | StoreError::Timeout { .. }) if !must_hear => {
+                Subscriptions::default()
+            }
+            other => other?,
+        };
         Ok(Self {
             heard: Rc::new(heard),
-            client,
             callback: RefCell::default(),
-            subscription: RefCell::new(Some(subscription)),
+            subscriptions: RefCell::new(subscriptions),
             stop: RefCell::default(),
         })
     }
@@ -121,12 +124,11 @@ impl SessionStateStore for KeyspaceStore {
         let (stop, stopped) = watch::channel(false);
         let listener = Listener {
             heard: Rc::clone(&self.heard),
-            client: self.client.clone(),
             callback,
             stopped,
         };
-        let subscription = self.subscription.borrow_mut().take();
-        clock::spawn(listener.run(subscription)).detach();
+        let subscriptions = self.subscriptions.take();
+        clock::spawn(Rc::new(listener).run(subscriptions)).detach();
         *self.stop.borrow_mut() = Some(stop);
         true
     }
@@ -233,6 +235,6 @@ impl SessionStateStore for KeyspaceStore {
             stop.send_replace(true);
             stop.closed().await;
         }
-        self.subscription.borrow_mut().take();
+        self.subscriptions.take();
     }
 }

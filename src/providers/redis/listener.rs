@@ -1,22 +1,26 @@
 //! Hears notifications of expired shadow keys and turns them into session ends.
 //!
-//! In: a subscription of the server's. Out: a call of the callback for each `expired`, each in a
-//! task of its own, so that reading never waits for a handler. The surprising fact: the server
-//! tells all servers, and tells them once. Who was away is not told later.
+//! In: a subscription to every master. Out: a call of the callback for each `expired`, each in a
+//! task of its own, so that reading never waits for a handler. The surprising facts: a server tells
+//! all who listen, and tells them once, so who was away is not told later; and the masters of a
+//! cluster tell only of their own keys, so who does not know a new master hears nothing of its
+//! sessions (facts §11.2).
 
+use super::address::Address;
 use super::application;
-use super::connection::store_error;
+use super::failure::Failure;
 use super::microsoft::MicrosoftStore;
 use super::settings::{Claim, Notifications};
-use crate::clock::{self, Instant};
+use crate::clock::{self, Instant, Task};
 use crate::providers::BackgroundWork;
 use crate::session::{
     EndNotice, ExpireCallback, Item, Minutes, Noticed, RequestContext, SessionId, StoreError,
 };
 use futures_util::StreamExt as _;
 use redis::aio::{PubSubSink, PubSubStream};
-use redis::{Client, Msg, Value as Reply, cmd};
+use redis::{Msg, Value as Reply, cmd};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -35,14 +39,14 @@ pub struct Listening {
     pub claim: Claim,
     /// Real time by which the shadow expires before the session.
     pub lead: Duration,
-    /// Limit for making the subscription.
-    pub limit: Duration,
     /// Database number, which stands in the channels' names.
     pub database: u32,
 }
 
 /// A subscription: the sink keeps it alive.
 pub type Subscription = (PubSubSink, PubSubStream);
+/// A subscription to each of several masters.
+pub type Subscriptions = BTreeMap<Address, Subscription>;
 
 /// What an instance knows of the sessions that it hears of.
 pub struct Heard {
@@ -55,36 +59,43 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// Makes a subscription, on a connection of its own.
+    /// Makes a subscription to every master, each on a connection of its own.
     ///
     /// # Errors
-    /// The server cannot be reached or refuses.
-    pub async fn subscribe(&self, client: &Client) -> Result<Subscription, StoreError> {
+    /// A server cannot be reached or refuses.
+    pub async fn subscribe_to_all(&self) -> Result<Subscriptions, StoreError> {
+        let topology = self.store.connections().topology();
+        let subscribing = async {
+            let mut made = Subscriptions::default();
+            for at in topology.masters().await? {
+                let subscription = self.subscribe(&at).await?;
+                made.insert(at, subscription);
+            }
+            Ok(made)
+        };
+        let made: Result<_, Failure> = subscribing.await;
+        made.map_err(|failure| failure.into_store_error(topology.dialer().limit()))
+    }
+
+    async fn subscribe(&self, at: &Address) -> Result<Subscription, Failure> {
         let Listening {
             notifications,
             database,
-            limit,
             ..
         } = self.listening;
-        let making = async {
-            let (mut sink, stream) = client.get_async_pubsub().await?.split();
-            match notifications {
-                Notifications::Keyspace => {
-                    let keys = application::shadow_pattern(self.store.application());
-                    sink.psubscribe(format!("__keyspace@{database}__:{keys}"))
-                        .await?;
-                }
-                Notifications::Keyevent => {
-                    sink.subscribe(format!("__keyevent@{database}__:expired"))
-                        .await?;
-                }
+        let dialer = self.store.connections().topology().dialer();
+        let made = dialer.subscription(at, async |made| match notifications {
+            Notifications::Keyspace => {
+                let keys = application::shadow_pattern(self.store.application());
+                made.psubscribe(format!("__keyspace@{database}__:{keys}"))
+                    .await
             }
-            Ok((sink, stream))
-        };
-        clock::timeout(limit, making)
-            .await
-            .map_err(|_| StoreError::Timeout { limit })?
-            .map_err(store_error)
+            Notifications::Keyevent => {
+                made.subscribe(format!("__keyevent@{database}__:expired"))
+                    .await
+            }
+        });
+        Ok(made.await?.split())
     }
 
     /// The session whose shadow a notification says has expired.
@@ -178,8 +189,6 @@ impl Heard {
 pub struct Listener {
     /// What it hears of.
     pub heard: Rc<Heard>,
-    /// Makes a broken subscription anew.
-    pub client: Client,
     /// Whom it tells.
     pub callback: Rc<dyn ExpireCallback>,
     /// Tells it to stop; so does the sender's end.
@@ -187,26 +196,60 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Hears until it is told to stop, starting with a subscription that is there already.
-    pub async fn run(mut self, subscription: Option<Subscription>) {
+    /// Hears until it is told to stop, starting with the subscriptions that are there already.
+    pub async fn run(self: Rc<Self>, made: Subscriptions) {
         let mut stopped = self.stopped.clone();
         tokio::select! {
             biased;
             // Told to stop, or the store was dropped.
             _ = stopped.wait_for(|stop| *stop) => {}
-            () = self.listen(subscription) => {}
+            () = self.follow(made) => {}
         }
     }
 
-    async fn listen(&mut self, mut subscription: Option<Subscription>) {
+    /// Listens to every master, whoever they are at the time.
+    async fn follow(self: &Rc<Self>, mut made: Subscriptions) {
+        let topology = self.heard.store.connections().topology();
+        let mut changes = topology.changes();
+        // Dropping a task ends it.
+        let mut listening: BTreeMap<Address, Task<()>> = BTreeMap::new();
+        loop {
+            let Ok(masters) = topology.masters().await else {
+                clock::sleep(RESUBSCRIBE_WAIT).await;
+                continue;
+            };
+            listening.retain(|at, _| masters.contains(at));
+            for at in masters {
+                let made = made.remove(&at);
+                let listen = || clock::spawn(Rc::clone(self).listen(at.clone(), made));
+                listening.entry(at.clone()).or_insert_with(listen);
+            }
+            let check = async {
+                match topology.config_check() {
+                    Some(period) => clock::sleep(period).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = changes.changed() => {}
+                () = check => topology.refresh().await,
+            }
+        }
+    }
+
+    /// Listens to one master, anew whenever the connection breaks.
+    async fn listen(self: Rc<Self>, at: Address, mut subscription: Option<Subscription>) {
         loop {
             if let Some((_sink, stream)) = &mut subscription {
                 while let Some(message) = stream.next().await {
                     self.hear(&message);
                 }
             }
-            // The connection broke: what happens until the next one is lost.
-            subscription = self.heard.subscribe(&self.client).await.ok();
+            // What happens until the next subscription is lost. If the server is no master any more,
+            // this ends the task.
+            self.heard.store.connections().topology().refresh().await;
+            subscription = self.heard.subscribe(&at).await.ok();
             if subscription.is_none() {
                 clock::sleep(RESUBSCRIBE_WAIT).await;
             } else {

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::providers::Seat;
 use crate::session::{
     Actions, ExpireCallback, Found, GetItem, Item, LockId, Minutes, RequestContext, SessionId,
-    SessionStateStore, StoreError,
+    SessionStateStore, StoreError, StoreKind,
 };
 use async_trait::async_trait;
 use futures_util::TryFutureExt as _;
@@ -255,6 +255,19 @@ impl MicrosoftStore {
                 }
             }
         }
+    }
+
+    /// Reads a session that is not there.
+    ///
+    /// # Errors
+    /// The store cannot be asked or refuses.
+    pub async fn try_out(&self) -> Result<(), StoreError> {
+        let nobody = match self.seat.kind {
+            StoreKind::Private => SessionId::private(0),
+            StoreKind::Shared => SessionId::shared(0),
+        };
+        let request = RequestContext::default();
+        self.try_get_item(&request, nobody).await.map(drop)
     }
 
     /// With `throwOnError: false` an error stays here and the session looks empty.

@@ -5,7 +5,9 @@
 //! keyspace   microsoft + a shadow key; listener hears that it expired
 //! sitecore   microsoft + an index of deadlines; poller looks what expired
 //! ─────────  all of them on
-//! connection commands, scripts, retries, limits, counting
+//! connection commands, scripts, retries, limits; link counts what is sent
+//! topology   which servers are masters: one, one that sentinels know, a cluster's by slots
+//! dial       TCP or Unix socket, tls, user and password
 //! server     managed or named; admin asks it for what is no session
 //! ```
 //!
@@ -14,12 +16,16 @@
 //! keeps its connection in a process-wide static; one process here plays many web servers, so each
 //! instance has its own, which is what separate web servers would have.
 
+pub mod address;
 pub mod admin;
 pub mod application;
 pub mod connection;
 pub mod connection_string;
+pub mod dial;
+pub mod failure;
 pub mod keyspace;
 pub mod layout;
+pub mod link;
 pub mod listener;
 pub mod microsoft;
 pub mod poller;
@@ -27,10 +33,15 @@ pub mod script;
 mod server;
 pub mod settings;
 pub mod sitecore;
+pub mod slots;
 pub mod times;
+pub mod tls;
+pub mod topology;
 
+use self::address::Address;
 use self::admin::Admin;
 use self::application::Application;
+use self::failure::Failure;
 use self::keyspace::KeyspaceStore;
 use self::layout::Layout;
 use self::listener::Listening;
@@ -64,23 +75,25 @@ pub async fn connect(
     check(settings)?;
     let server = Server::bring_in(redis, notifications(settings)).await?;
     let admin = Admin::new(server.own_connection(), application.clone());
-    let (version, process_id) = admin.identity().await?;
-    let changed_flags = match notifications(settings) {
-        Some(needed) => ensure_notifications(&admin, needed, redis.allow_config_set).await?,
-        None => None,
+    let (info, changed_flags) = match server.find(admin.connections().topology()).await {
+        Ok(()) => {
+            refuse_cluster(settings, &admin)?;
+            let changed = match notifications(settings) {
+                Some(needed) => {
+                    ensure_notifications(&admin, needed, redis.allow_config_set).await?
+                }
+                None => Vec::new(),
+            };
+            (tell(&server, &admin).await?, changed)
+        }
+        Err(Failure::Unusable(why)) => return Err(ConnectError::Settings(why)),
+        Err(failure) if server.abort_connect => {
+            return Err(failure.into_connect_error(server.limits.connect));
+        }
+        // `abortConnect=false`: requests fail until it can be reached.
+        Err(_) => (ServerInfo::default(), Vec::new()),
     };
-    let mut effective = admin.settings().await;
-    effective.insert("process_id".to_owned(), process_id);
-    if !server.warnings.is_empty() {
-        effective.insert("ignored".to_owned(), server.warnings.join("; "));
-    }
-    let info = ServerInfo {
-        product: "redis-server".to_owned(),
-        version,
-        managed: server.process.borrow().is_some(),
-        address: server.address.clone(),
-        settings: effective,
-    };
+    let info = introduced(info, &server);
     Ok(Rc::new(RedisProvider {
         settings: settings.clone(),
         application,
@@ -90,6 +103,64 @@ pub async fn connect(
         changed_flags,
         work: Rc::default(),
     }))
+}
+
+/// What the servers tell of themselves.
+async fn tell(server: &Server, admin: &Admin) -> Result<ServerInfo, ConnectError> {
+    let mut info = ServerInfo::default();
+    let mut process_ids = Vec::new();
+    let masters = admin.masters().await?;
+    for at in &masters {
+        let (version, process_id) = admin.identity(at).await?;
+        info.version = version;
+        process_ids.push(process_id);
+    }
+    if let Some(first) = masters.first() {
+        info.settings = admin.settings(first).await;
+        if info.settings.is_empty() {
+            let why = "not allowed, so what the server's settings are is not known";
+            info.settings.insert("CONFIG".to_owned(), why.to_owned());
+        }
+    }
+    info.settings
+        .insert("process_id".to_owned(), process_ids.join(", "));
+    let addresses: Vec<_> = masters.iter().map(Address::to_string).collect();
+    if addresses.join(",") != server.address {
+        let role = match admin.connections().topology().is_cluster() {
+            true => "cluster_masters",
+            false => "master",
+        };
+        info.settings.insert(role.to_owned(), addresses.join(", "));
+    }
+    Ok(info)
+}
+
+/// Adds what is known of a server without asking it.
+fn introduced(info: ServerInfo, server: &Server) -> ServerInfo {
+    let mut settings = info.settings;
+    if !server.warnings.is_empty() {
+        settings.insert("ignored".to_owned(), server.warnings.join("; "));
+    }
+    ServerInfo {
+        product: "redis-server".to_owned(),
+        version: info.version,
+        managed: !server.processes.borrow().is_empty(),
+        address: server.address.clone(),
+        settings,
+    }
+}
+
+/// Refuses a cluster to a provider whose scripts touch keys that lie on different masters.
+fn refuse_cluster(settings: &ProviderSettings, admin: &Admin) -> Result<(), ConnectError> {
+    let sitecore = matches!(settings, ProviderSettings::RedisSitecore(_));
+    if sitecore && admin.connections().topology().is_cluster() {
+        return Err(ConnectError::Settings(
+            "redis_sitecore cannot run on a Redis Cluster: each of its scripts changes a session \
+             and the one index of all sessions, which lie on different masters"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Checks what the types of the settings do not.
@@ -117,29 +188,54 @@ fn notifications(settings: &ProviderSettings) -> Option<&'static str> {
     })
 }
 
-/// Makes sure that a server notifies. Returns the flags that it had, if they were changed.
+/// Flags of `notify-keyspace-events` that a server had before.
+type OldFlags = (Address, String);
+
+/// Makes sure that every master notifies. Returns the flags of those that were changed.
 async fn ensure_notifications(
     admin: &Admin,
     needed: &str,
     allowed: bool,
-) -> Result<Option<String>, ConnectError> {
-    let Some(flags) = admin.notifications().await else {
+) -> Result<Vec<OldFlags>, ConnectError> {
+    let mut changed = Vec::new();
+    for at in admin.masters().await? {
         // Hosted servers hide CONFIG; whether they notify shows in the run.
-        return Ok(None);
-    };
-    if admin::has_flags(&flags, needed) {
-        return Ok(None);
+        let Some(flags) = admin.notifications(&at).await else {
+            continue;
+        };
+        if admin::has_flags(&flags, needed) {
+            continue;
+        }
+        let wanted = admin::with_flags(&flags, needed);
+        let set = match allowed {
+            true => admin
+                .set_notifications(&at, &wanted)
+                .await
+                .map_err(Into::into),
+            false => Err(ConnectError::Settings(format!(
+                "the server does not send the notifications that redis_keyspace needs: \
+                 run `redis-cli CONFIG SET notify-keyspace-events {wanted}`, \
+                 or permit it with `allow_config_set: true`"
+            ))),
+        };
+        match set {
+            Ok(()) => changed.push((at, flags)),
+            Err(error) => {
+                // The masters before this one get theirs back; the reason is told, whatever comes.
+                let _ = put_back(admin, &changed).await;
+                return Err(error);
+            }
+        }
     }
-    let wanted = admin::with_flags(&flags, needed);
-    if !allowed {
-        return Err(ConnectError::Settings(format!(
-            "the server does not send the notifications that redis_keyspace needs: \
-             run `redis-cli CONFIG SET notify-keyspace-events {wanted}`, \
-             or permit it with `allow_config_set: true`"
-        )));
+    Ok(changed)
+}
+
+/// Puts flags of `notify-keyspace-events` back.
+async fn put_back(admin: &Admin, changed: &[OldFlags]) -> Result<(), StoreError> {
+    for (at, flags) in changed {
+        admin.set_notifications(at, flags).await?;
     }
-    admin.set_notifications(&wanted).await?;
-    Ok(Some(flags))
+    Ok(())
 }
 
 /// A Redis provider at work in one cluster.
@@ -150,7 +246,7 @@ struct RedisProvider {
     server: Server,
     info: ServerInfo,
     /// Flags of `notify-keyspace-events` to put back.
-    changed_flags: Option<String>,
+    changed_flags: Vec<OldFlags>,
     work: Rc<RefCell<BackgroundWork>>,
 }
 
@@ -165,13 +261,29 @@ impl RedisProvider {
         )
     }
 
+    /// Makes an instance's connections and asks for a session that is not there, so that a user
+    /// without the right to do so is told before the run.
+    async fn try_out(&self, microsoft: &MicrosoftStore) -> Result<(), StoreError> {
+        let tried = async {
+            microsoft.connections().open().await?;
+            microsoft.try_out().await
+        };
+        match tried.await {
+            Err(StoreError::Connection(_) | StoreError::Timeout { .. })
+                if !self.server.abort_connect =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     fn listening(&self, settings: &RedisKeyspace, seat: &Seat) -> Listening {
         let minutes = settings.shadow_key_lead.duration().as_secs_f64() / 60.0;
         Listening {
             notifications: settings.notifications,
             claim: settings.claim,
             lead: seat.minute.mul_f64(minutes),
-            limit: self.server.limits.connect,
             database: self.server.database,
         }
     }
@@ -193,23 +305,23 @@ impl Provider for RedisProvider {
         let store: Rc<dyn SessionStateStore> = match &self.settings {
             ProviderSettings::RedisKeyspace(settings) => {
                 let microsoft = self.microsoft(Layout::V5, &settings.redis, seat);
-                microsoft.connections().open().await?;
+                self.try_out(&microsoft).await?;
                 let listening = self.listening(settings, seat);
-                let client = self.server.client.clone();
-                Rc::new(KeyspaceStore::open(microsoft, client, listening, work).await?)
+                let must_hear = self.server.abort_connect;
+                Rc::new(KeyspaceStore::open(microsoft, listening, must_hear, work).await?)
             }
             ProviderSettings::RedisSitecore(settings) => {
                 let layout = Layout::Sitecore {
                     compressed: settings.compression,
                 };
                 let microsoft = self.microsoft(layout, &settings.redis, seat);
-                microsoft.connections().open().await?;
+                self.try_out(&microsoft).await?;
                 Rc::new(SitecoreStore::new(microsoft, polling(settings), work))
             }
             ProviderSettings::RedisMicrosoft(settings) => {
                 let layout = Layout::from(settings.version);
                 let microsoft = self.microsoft(layout, &settings.redis, seat);
-                microsoft.connections().open().await?;
+                self.try_out(&microsoft).await?;
                 Rc::new(microsoft)
             }
             _ => {
@@ -238,12 +350,11 @@ impl Provider for RedisProvider {
     async fn close(&self) -> Result<(), StoreError> {
         self.server.shut.close();
         // A server of our own takes its keys with it.
-        if self.server.process.take().is_some() {
+        if !self.server.processes.take().is_empty() {
             return Ok(());
         }
-        if let Some(flags) = &self.changed_flags {
-            self.admin.set_notifications(flags).await?;
-        }
-        self.admin.clean_up().await
+        let put_back = put_back(&self.admin, &self.changed_flags).await;
+        self.admin.clean_up().await?;
+        put_back
     }
 }

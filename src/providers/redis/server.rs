@@ -1,28 +1,40 @@
 //! The server behind a provider: a managed one is started, one that is named is reached.
 //!
-//! In: the settings. Out: a client for it, with TCP_NODELAY and limits set explicitly, because
-//! redis-rs has the one off and the other at 500 ms by default.
+//! In: the settings. Out: connections to it, for instances and for ourselves. The surprising fact: a
+//! connection string may name sentinels, or some servers of a cluster, so what is named is not
+//! necessarily what is used.
 
 use super::admin;
 use super::connection::{Connections, Limits, Shut};
 use super::connection_string::{ConnectionString, ConnectionStringError};
+use super::dial::Dialer;
+use super::failure::Failure;
 use super::settings::{self, ConfigValue, ManagedRedis, RedisSettings};
+use super::tls::Tls;
+use super::topology::{Named, Topology};
+use crate::clock;
 use crate::providers::ConnectError;
-use crate::servers::{RedisServer, StartError};
-use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionAddr, IntoConnectionInfo as _, ProtocolVersion};
+use crate::servers::{RedisCluster, RedisServer, StartError};
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// StackExchange.Redis 2's own limits (facts §1.7).
 const DEFAULT_LIMIT: Duration = Duration::from_secs(5);
 
+/// Wait before the first connection is tried again.
+const CONNECT_WAIT: Duration = Duration::from_millis(100);
+
 /// The server behind a provider.
 pub struct Server {
-    /// The process, if it is ours.
-    pub process: RefCell<Option<RedisServer>>,
-    /// Makes connections to it.
-    pub client: Client,
+    /// The processes, if they are ours.
+    pub processes: RefCell<Vec<RedisServer>>,
+    dialer: Rc<Dialer>,
+    named: Named,
+    /// How often the first connection is tried.
+    connect_retry: u32,
+    /// Whether a run refuses to start while the server cannot be reached.
+    pub abort_connect: bool,
     /// How long things may take.
     pub limits: Limits,
     /// Shuts the connections of all instances.
@@ -60,24 +72,25 @@ impl Server {
     }
 
     async fn start(settings: &RedisSettings, managed: &ManagedRedis) -> Result<Self, ConnectError> {
-        let process = RedisServer::start(&managed.config).await?;
-        let text = format!("127.0.0.1:{}", process.port());
-        let server = Self::reach(settings, &text)?;
-        admin::fill(&server.client, managed.other_volatile_keys).await?;
-        server.process.replace(Some(process));
+        let processes = match managed.cluster {
+            None => vec![RedisServer::start(&managed.config).await?],
+            Some(masters) => RedisCluster::start(&managed.config, masters, managed.replicas)
+                .await?
+                .into_nodes(),
+        };
+        let ports = processes.iter().map(RedisServer::port);
+        let addresses: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
+        let server = Self::reach(settings, &addresses.join(","))?;
+        server.processes.replace(processes);
+        admin::fill(&server.own_connection(), managed.other_volatile_keys).await?;
         Ok(server)
     }
 
-    /// A client of a server that runs; nothing is sent yet.
+    /// A server that runs; nothing is sent yet.
     fn reach(settings: &RedisSettings, text: &str) -> Result<Self, ConnectError> {
         let found: ConnectionString = text
             .parse()
             .map_err(|error: ConnectionStringError| ConnectError::Settings(error.to_string()))?;
-        if found.ssl {
-            return Err(ConnectError::Settings(
-                "TLS is not supported yet".to_owned(),
-            ));
-        }
         let configured = |milliseconds: u32, found: Option<Duration>| match milliseconds {
             0 => found.unwrap_or(DEFAULT_LIMIT),
             milliseconds => Duration::from_millis(milliseconds.into()),
@@ -91,48 +104,63 @@ impl Server {
             retry: Duration::from_millis(settings.retryTimeoutInMilliseconds.into()),
         };
         let database = found.default_database.unwrap_or(settings.databaseId);
+        let tls = match found.ssl {
+            true => Some(Tls::new(settings, found.certificate_name())?),
+            false => None,
+        };
+        let addresses = found.servers.iter().map(ToString::to_string);
+        let address = addresses.collect::<Vec<_>>().join(",");
         Ok(Self {
-            process: RefCell::new(None),
-            client: client(&found, database)?,
+            processes: RefCell::default(),
+            dialer: Rc::new(Dialer::new(&found, database, tls, limits.connect)),
+            connect_retry: found.connect_retry,
+            abort_connect: found.abort_connect,
             limits,
             shut: Shut::default(),
-            address: format!("{}:{}", found.host, found.port),
+            address,
             database,
             warnings: found.warnings,
+            named: Named {
+                servers: found.servers,
+                service: found.service,
+                config_check: found.config_check,
+            },
         })
     }
 
     /// Connections of an instance, made when they are first needed.
     pub fn connections(&self, count: u32) -> Connections {
-        Connections::new(&self.client, self.limits, count, self.shut.clone())
+        Connections::new(self.topology(), self.limits, count, self.shut.clone())
     }
 
     /// A connection that stays open when those of the instances are shut.
     pub fn own_connection(&self) -> Connections {
-        Connections::new(&self.client, self.limits, 1, Shut::default())
+        Connections::new(self.topology(), self.limits, 1, Shut::default())
     }
-}
 
-fn client(found: &ConnectionString, database: u32) -> Result<Client, ConnectError> {
-    let refused = |error: redis::RedisError| ConnectError::Settings(error.to_string());
-    let info = ConnectionAddr::Tcp(found.host.clone(), found.port)
-        .into_connection_info()
-        .map_err(refused)?;
-    let mut redis = info
-        .redis_settings()
-        .clone()
-        .set_protocol(ProtocolVersion::RESP2)
-        .set_skip_set_lib_name()
-        .set_db(database.into());
-    if let Some(user) = &found.user {
-        redis = redis.set_username(user);
+    /// Looks for the masters, as often as `connectRetry` says; not by the retry rule of operations,
+    /// since nothing is lost yet.
+    ///
+    /// # Errors
+    /// The last failure; at once what no later try helps.
+    pub async fn find(&self, topology: &Topology) -> Result<(), Failure> {
+        let mut tries = self.connect_retry.max(1);
+        loop {
+            tries -= 1;
+            match topology.masters().await {
+                Ok(_) => return Ok(()),
+                Err(failure) if tries == 0 || matches!(failure, Failure::Unusable(_)) => {
+                    return Err(failure);
+                }
+                Err(_) => clock::sleep(CONNECT_WAIT).await,
+            }
+        }
     }
-    if let Some(password) = &found.password {
-        redis = redis.set_password(password.reveal());
+
+    /// What an instance knows of the masters: as web servers of their own, each learns by itself.
+    fn topology(&self) -> Topology {
+        Topology::new(self.named.clone(), Rc::clone(&self.dialer))
     }
-    // Without it, Nagle's algorithm holds small commands back.
-    let tcp = TcpSettings::default().set_nodelay(true);
-    Client::open(info.set_redis_settings(redis).set_tcp_settings(tcp)).map_err(refused)
 }
 
 impl From<StartError> for ConnectError {

@@ -73,6 +73,13 @@ pub struct ManagedRedis {
     pub config: BTreeMap<String, ConfigValue>,
     /// Volatile keys that live through the run beside the sessions, as other applications' would.
     pub other_volatile_keys: u32,
+    /// Start a Redis Cluster with so many masters instead of a single server.
+    #[schemars(range(min = 1, max = 16))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<u32>,
+    /// Replicas of each master of the cluster.
+    #[schemars(range(min = 0, max = 3))]
+    pub replicas: u32,
 }
 
 /// Settings that every Redis provider shares, under the genuine provider's names.
@@ -101,6 +108,17 @@ pub struct RedisSettings {
     pub connections_per_server: u32,
     /// Permit `CONFIG SET` on a server that is not ours.
     pub allow_config_set: bool,
+    /// PEM file with the authorities that sign the server's certificate, for `ssl=true`; without it
+    /// the machine's own are trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// PEM file with the certificate, and those between it and its authority, that we show a server
+    /// which asks for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate_file: Option<String>,
+    /// PEM file with the key of that certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_key_file: Option<String>,
 }
 
 /// Settings of `redis_microsoft`.
@@ -222,6 +240,9 @@ impl Default for RedisSettings {
             throwOnError: true,
             connections_per_server: 1,
             allow_config_set: false,
+            ca_file: None,
+            client_certificate_file: None,
+            client_key_file: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! ([`expectations`]).
 
 mod expectations;
+mod redis;
 mod stores;
 mod support;
 mod values;
@@ -24,6 +25,7 @@ pub fn check(scenario: &Scenario, document: &Document) -> Vec<Problem> {
         problems: Vec::new(),
     };
     values::check(&mut findings);
+    redis::check(&mut findings);
     stores::check(&mut findings);
     support::check(&mut findings);
     // What to expect of a scenario that cannot be played is not worth saying.

@@ -3,30 +3,14 @@
 use super::{Findings, at};
 use crate::providers::ProviderSettings;
 use crate::providers::mongo::settings::{self as mongo, MongoSitecore};
-use crate::providers::redis::settings::{RedisServer, RedisSettings};
+use crate::providers::redis::settings::RedisServer;
 use crate::providers::state_server::settings::{Address, AddressError, Server};
 use crate::scenario::path::Path;
-use crate::scenario::problem::{Label, Problem};
-use crate::scenario::suggest;
+use crate::scenario::problem::Label;
 use crate::topology::settings::Role;
 use std::collections::BTreeMap;
 
-/// Settings of redis.conf that the harness sets itself, so that a private server stays private.
-const OURS: [&str; 11] = [
-    "port",
-    "bind",
-    "save",
-    "appendonly",
-    "dir",
-    "dbfilename",
-    "daemonize",
-    "pidfile",
-    "unixsocket",
-    "protected-mode",
-    "include",
-];
-
-/// Checks every store.
+/// Checks every state server, and which clusters share a store.
 pub fn check(findings: &mut Findings<'_>) {
     let scenario = findings.scenario;
     for (name, settings) in &scenario.providers {
@@ -34,32 +18,6 @@ pub fn check(findings: &mut Findings<'_>) {
         state_server(findings, &path, name, settings);
         if let ProviderSettings::MongoSitecore(settings) = settings {
             mongo_server(findings, &path, settings);
-        }
-        let Some(redis) = settings.redis() else {
-            continue;
-        };
-        application_name(findings, &path, redis);
-        match &redis.server {
-            RedisServer::Managed(managed) => {
-                let path = path.key("server").key("managed").key("config");
-                for key in managed.config.keys() {
-                    let lower = key.to_lowercase();
-                    if !OURS.contains(&lower.as_str()) {
-                        continue;
-                    }
-                    let span = findings.document.locate_key(&path.key(key));
-                    findings.push(
-                        Problem::error(format!("`{key}` of a managed server is not yours to set"))
-                            .label(span, "set by the harness")
-                            .help(
-                                "the server is private: on loopback, in memory, gone after the run",
-                            ),
-                    );
-                }
-            }
-            RedisServer::ConnectionString(text) => {
-                connection_string(findings, &path.key("server"), text);
-            }
         }
     }
     one_database_each(findings);
@@ -160,52 +118,6 @@ fn mongo_server(findings: &mut Findings<'_>, path: &Path, settings: &MongoSiteco
                 "empty, or with braces or control characters",
             )
             .advise("use letters, digits, `-`, `_`, `.`, `:` and `/`");
-    }
-}
-
-/// Keys are matched by pattern (`{app}_*_Timeout`), so the name must not be one.
-fn application_name(findings: &mut Findings<'_>, path: &Path, redis: &RedisSettings) {
-    let name = &redis.applicationName;
-    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"*?[]{}\\^\"'".contains(c);
-    if name.is_empty() || !name.chars().all(plain) {
-        findings
-            .error(
-                &path.key("applicationName"),
-                format!("`{name}` cannot begin Redis keys"),
-                "empty, or with a character that means something in key patterns",
-            )
-            .advise("use letters, digits, `-`, `_`, `.`, `:` and `/`");
-    }
-}
-
-fn connection_string(findings: &mut Findings<'_>, path: &Path, text: &str) {
-    let mut parts = text.split(',').map(str::trim);
-    let ssl = |part: &str| {
-        let mut sides = part.splitn(2, '=').map(|side| side.trim().to_lowercase());
-        sides.next().as_deref() == Some("ssl") && sides.next().as_deref() == Some("true")
-    };
-    if parts.clone().any(ssl) {
-        findings
-            .error(
-                path,
-                "TLS is not supported yet",
-                "asks for TLS by `ssl=true`",
-            )
-            .advise("put a TLS proxy such as stunnel in front, or use `server: managed`");
-    }
-    let endpoint = parts.next().unwrap_or_default();
-    if suggest::nearest(text, ["managed"]).is_some() {
-        findings
-            .error(path, format!("`{text}` is no server"), "not known")
-            .advise("did you mean `managed`?");
-    } else if endpoint.is_empty() || endpoint.contains('=') || endpoint.contains("://") {
-        findings
-            .error(
-                path,
-                "a connection string begins with a host",
-                "no host at its start",
-            )
-            .advise("write it as StackExchange.Redis does: `localhost:6379,defaultDatabase=3`");
     }
 }
 
