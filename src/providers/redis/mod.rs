@@ -8,7 +8,8 @@
 //! connection commands, scripts, retries, limits; link counts what is sent
 //! topology   which servers are masters: one, one that sentinels know, a cluster's by slots
 //! dial       TCP or Unix socket, tls, user and password
-//! server     managed or named; admin asks it for what is no session
+//! server     managed or named; admin asks it for what is no session; survey looks at it and leaves
+//!            it as it is; expiry says how long its scan for expired keys takes
 //! ```
 //!
 //! In: settings and an application name. Out: a [`Provider`] that opens one instance per CD server
@@ -22,6 +23,7 @@ pub mod application;
 pub mod connection;
 pub mod connection_string;
 pub mod dial;
+pub mod expiry;
 pub mod failure;
 pub mod keyspace;
 pub mod layout;
@@ -34,6 +36,7 @@ mod server;
 pub mod settings;
 pub mod sitecore;
 pub mod slots;
+pub mod survey;
 pub mod times;
 pub mod tls;
 pub mod topology;
@@ -151,7 +154,10 @@ fn introduced(info: ServerInfo, server: &Server) -> ServerInfo {
 }
 
 /// Refuses a cluster to a provider whose scripts touch keys that lie on different masters.
-fn refuse_cluster(settings: &ProviderSettings, admin: &Admin) -> Result<(), ConnectError> {
+///
+/// # Errors
+/// Why it cannot be.
+pub fn refuse_cluster(settings: &ProviderSettings, admin: &Admin) -> Result<(), ConnectError> {
     let sitecore = matches!(settings, ProviderSettings::RedisSitecore(_));
     if sitecore && admin.connections().topology().is_cluster() {
         return Err(ConnectError::Settings(
@@ -178,7 +184,8 @@ fn check(settings: &ProviderSettings) -> Result<(), ConnectError> {
 }
 
 /// Flags of `notify-keyspace-events` that a provider needs.
-fn notifications(settings: &ProviderSettings) -> Option<&'static str> {
+#[must_use]
+pub fn notifications(settings: &ProviderSettings) -> Option<&'static str> {
     let ProviderSettings::RedisKeyspace(settings) = settings else {
         return None;
     };
