@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod conformance_support;
 mod redis_support;
 
+use conformance_support::assert_documented;
 use futures_util::future::join_all;
 use redis_support::{Foreign, on, raw};
 use sessionbench::clock::{run_real, run_virtual, sleep};
-use sessionbench::conformance::{self, ConformanceError, Report, Subject, Verdict, examine};
+use sessionbench::conformance::{ConformanceError, Subject, examine};
 use sessionbench::providers::ProviderSettings;
 use sessionbench::providers::inproc::Inproc;
 use sessionbench::providers::redis::settings::{
@@ -30,41 +32,6 @@ fn assert_documented_on_real_servers<const N: usize>(settings: [ProviderSettings
     for report in reports.unwrap() {
         assert_documented(&report.unwrap());
     }
-}
-
-/// Every verdict is the documented one, nothing was left unseen without a reason, and the server
-/// counted the round trips that the provider told.
-fn assert_documented(report: &Report) {
-    let raises_ends = report.behaviours.iter().any(|finding| {
-        finding.behaviour == "end_raised" && finding.verdict == Verdict::AsContracted
-    });
-    let mut wrong = Vec::new();
-    for finding in &report.behaviours {
-        let good = match finding.verdict {
-            Verdict::AsContracted | Verdict::DeviatesAsDocumented => true,
-            Verdict::NotProbed => finding.group == "session end" && !raises_ends,
-            Verdict::DeviatesUnexpectedly | Verdict::DeviationNotSeen => false,
-        };
-        if !good {
-            wrong.push(format!("{finding:?}"));
-        }
-    }
-    for path in &report.round_trips {
-        let counted = path.counted.is_some() || report.server.is_none();
-        if !(counted && path.as_designed()) {
-            wrong.push(format!("{path:?}"));
-        }
-    }
-    wrong.extend(report.warnings.iter().cloned());
-    let told = wrong.join("\n");
-    assert!(
-        wrong.is_empty(),
-        "{} {:?}\n{told}",
-        report.provider,
-        report.settings
-    );
-    assert_eq!(report.behaviours.len(), conformance::all().count());
-    assert!(report.as_documented());
 }
 
 #[test]

@@ -440,5 +440,21 @@ pub const MONGO_SITECORE: Capabilities = Capabilities {
             "an insert replaces what is there",
         ),
         Deviation::always("expired_claim_spares_locked", "a claim looks at no lock"),
+        Deviation::always(
+            "slide_get_locked",
+            "a get that finds a holder reads the document and changes nothing",
+        ),
+        Deviation::always(
+            "uninitialized_marks_once",
+            "the flag stays until a write clears it",
+        ),
+        Deviation::always(
+            "uninitialized_ends_silently",
+            "the poller claims whatever has expired",
+        ),
+        Deviation::always(
+            "crash_between_claim_and_end",
+            "what is claimed is due again after two minutes, not before",
+        ),
     ],
 };
