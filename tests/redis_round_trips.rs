@@ -12,40 +12,11 @@ use sessionbench::providers::redis::settings::{
     MicrosoftVersion, RedisKeyspace, RedisMicrosoft, RedisSettings, RedisSitecore,
 };
 use sessionbench::session::module::{Access, Constants, Ending, Request, SessionStateModule};
-use sessionbench::session::observer::{
-    AcquireError, Grant, Observer, Operation, Release, RequestNumber, ServerIndex,
-};
+use sessionbench::session::observer::{RequestNumber, ServerIndex};
 use sessionbench::session::settings::ModuleSettings;
 use sessionbench::session::{Item, Minutes, SessionId, StoreKind, Value};
 use std::rc::Rc;
 use std::time::Duration;
-
-/// Nobody watches.
-struct Nobody;
-
-impl Observer for Nobody {
-    fn operation(&self, _: &Operation) {}
-    fn waiting(
-        &self,
-        _: ServerIndex,
-        _: RequestNumber,
-        _: SessionId,
-        _: sessionbench::clock::Instant,
-    ) {
-    }
-    fn stolen(
-        &self,
-        _: ServerIndex,
-        _: RequestNumber,
-        _: SessionId,
-        _: sessionbench::clock::Instant,
-    ) {
-    }
-    fn granted(&self, _: &Grant<'_>) {}
-    fn refused(&self, _: ServerIndex, _: RequestNumber, _: SessionId, _: &AcquireError) {}
-    fn releasing(&self, _: RequestNumber, _: SessionId, _: Instant, _: Option<&Item>) {}
-    fn released(&self, _: &Release<'_>) {}
-}
 
 const TIMEOUT: Minutes = Minutes(20);
 

@@ -60,6 +60,8 @@ pub enum Detection {
     Poll,
     /// The store notifies when it deletes an expired key.
     Notification,
+    /// The provider sleeps until the earliest deadline.
+    Deadline,
 }
 
 impl Detection {
@@ -70,6 +72,7 @@ impl Detection {
             Self::CacheWheel => "cache wheel, every 20 s",
             Self::Poll => "poll, every 2 s by default",
             Self::Notification => "keyspace notification",
+            Self::Deadline => "at the deadline",
         }
     }
 
@@ -80,12 +83,19 @@ impl Detection {
             Self::CacheWheel => "cache wheel",
             Self::Poll => "poll phase",
             Self::Notification => "expiry scan",
+            Self::Deadline => "wake-up",
         }
     }
 }
 
 /// Every provider, in the order of the support matrix.
-pub const ALL: [&Capabilities; 4] = [&INPROC, &REDIS_MICROSOFT, &REDIS_KEYSPACE, &REDIS_SITECORE];
+pub const ALL: [&Capabilities; 5] = [
+    &INPROC,
+    &REDIS_MICROSOFT,
+    &REDIS_KEYSPACE,
+    &REDIS_SITECORE,
+    &REDIS_DEADLINE,
+];
 
 /// System.Web's in-process store (facts §3).
 pub const INPROC: Capabilities = Capabilities {
@@ -170,5 +180,26 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
         "One session that cannot be decoded stops all session ends behind it.",
         "A handler that throws loses its visit; removal before the handler loses the queue in a crash.",
         "With removal after the handler a claim lasts 120 s (ours): a slower handler runs twice.",
+    ],
+};
+
+/// Our own: what Redis can do (facts/simulation.md §4.4, §4.6).
+pub const REDIS_DEADLINE: Capabilities = Capabilities {
+    name: "redis_deadline",
+    title: "Redis with deadlines, wake-ups and fenced locks (ours)",
+    detection: Some(Detection::Deadline),
+    expected_lateness: "below 5 ms plus backlog; a claim's lease (30 s) when a server dies in a handler",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "number that only rises, checked by the write",
+    wait: "message on release, first come first served; poll every 500 ms as a net",
+    steal: "module, at the execution timeout by the store's clock; the lock's own lease",
+    sliding: "get, update, release, reset; not by a waiter",
+    round_trips: (2, 2),
+    managed_server: Some("redis-server"),
+    notes: &[
+        "Not a product: our own design, to show what the others could do on the same server.",
+        "A server that dies while it handles an end leaves it to another, which may raise it twice.",
+        "Each CD server looks at each shard once a second, whether or not a session ends there.",
     ],
 };

@@ -32,6 +32,8 @@ pub enum ProviderSettings {
     RedisKeyspace(redis::settings::RedisKeyspace),
     /// Sitecore.SessionProvider.Redis: Microsoft's fork with a poller for session end.
     RedisSitecore(redis::settings::RedisSitecore),
+    /// Our own on Redis: session end at the deadline, wake-ups instead of polls, fenced locks.
+    RedisDeadline(redis::settings::RedisDeadline),
 }
 
 impl ProviderSettings {
@@ -43,6 +45,7 @@ impl ProviderSettings {
             Self::RedisMicrosoft(_) => &capabilities::REDIS_MICROSOFT,
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
+            Self::RedisDeadline(_) => &capabilities::REDIS_DEADLINE,
         }
     }
 
@@ -54,6 +57,7 @@ impl ProviderSettings {
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
+            Self::RedisDeadline(settings) => Some(&settings.redis),
         }
     }
 }
@@ -134,6 +138,9 @@ pub struct BackgroundWork {
     pub claimed: u64,
     /// Expired sessions that another instance had claimed already.
     pub claimed_by_others: u64,
+    /// Expired sessions that were claimed again because nobody acknowledged their end in time.
+    #[serde(default)]
+    pub claimed_again: u64,
     /// Expired sessions whose data was gone, or could not be asked for.
     pub without_data: u64,
     /// Expired sessions that could not be decoded.
@@ -226,6 +233,7 @@ pub async fn connect(
         ProviderSettings::Inproc(_) => Ok(Rc::new(inproc::InprocProvider::default())),
         ProviderSettings::RedisMicrosoft(_)
         | ProviderSettings::RedisKeyspace(_)
-        | ProviderSettings::RedisSitecore(_) => redis::connect(settings, application).await,
+        | ProviderSettings::RedisSitecore(_)
+        | ProviderSettings::RedisDeadline(_) => redis::connect(settings, application).await,
     }
 }

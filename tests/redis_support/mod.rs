@@ -8,6 +8,9 @@ use sessionbench::providers::redis::settings::{
     ManagedRedis, RedisMicrosoft, RedisServer, RedisSettings,
 };
 use sessionbench::providers::{Provider, ProviderSettings, Seat, connect};
+use sessionbench::session::observer::{
+    AcquireError, Grant, Observer, Operation, Release, RequestNumber, ServerIndex,
+};
 use sessionbench::session::value::Text;
 use sessionbench::session::{
     EndNotice, ExpireCallback, Found, GetItem, Item, Minutes, RequestContext, SessionId,
@@ -271,4 +274,17 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(now() < deadline, "never happened: {what}");
         sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Nobody watches.
+pub struct Nobody;
+
+impl Observer for Nobody {
+    fn operation(&self, _: &Operation) {}
+    fn waiting(&self, _: ServerIndex, _: RequestNumber, _: SessionId, _: Instant) {}
+    fn stolen(&self, _: ServerIndex, _: RequestNumber, _: SessionId, _: Instant) {}
+    fn granted(&self, _: &Grant<'_>) {}
+    fn refused(&self, _: ServerIndex, _: RequestNumber, _: SessionId, _: &AcquireError) {}
+    fn releasing(&self, _: RequestNumber, _: SessionId, _: Instant, _: Option<&Item>) {}
+    fn released(&self, _: &Release<'_>) {}
 }

@@ -5,6 +5,7 @@
 //! the beginning of another, so a pattern only finds candidates; a key is ours when all of it reads
 //! as ours.
 
+use super::deadline;
 use super::layout::{SHADOW, SUFFIXES};
 use crate::session::{SessionId, StoreKind};
 
@@ -68,6 +69,9 @@ impl Application {
             let rest = key.strip_prefix('{')?.strip_prefix(&self.of(kind))?;
             if rest == format!("}}{INDEX}") {
                 return Some(Owner::Index);
+            }
+            if let Some(owner) = deadline::keys::owner(rest, kind) {
+                return Some(owner);
             }
             let (id, suffix) = rest.strip_prefix('_')?.split_once('}')?;
             let id = SessionId::parse(id).filter(|id| id.kind() == kind)?;

@@ -4,6 +4,7 @@
 //! from a reply to an item. The surprising fact: from version 2 on the braces around application
 //! and id put all keys of one session into one cluster slot, which scripts over several keys need.
 
+use super::deadline;
 use super::script::{self, Scripts};
 use super::settings::MicrosoftVersion;
 use crate::session::item::{self, DecodeError};
@@ -27,8 +28,17 @@ const V5: [&str; 3] = [
 /// Lock, data and timeout of layouts 2 to 4.
 const V2_TO_4: [&str; 3] = ["_Write_Lock", "_Data", "_Internal"];
 /// What the keys of a session end in, in any layout.
-pub const SUFFIXES: [&str; 8] = [
-    V5[0], V5[1], V5[2], V2_TO_4[0], V2_TO_4[1], V2_TO_4[2], SHADOW, END_CLAIM,
+pub const SUFFIXES: [&str; 10] = [
+    V5[0],
+    V5[1],
+    V5[2],
+    V2_TO_4[0],
+    V2_TO_4[1],
+    V2_TO_4[2],
+    SHADOW,
+    END_CLAIM,
+    deadline::keys::SESSION,
+    deadline::keys::WAITERS,
 ];
 
 /// How sessions lie in Redis.

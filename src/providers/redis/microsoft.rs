@@ -251,7 +251,7 @@ impl MicrosoftStore {
         }
     }
 
-    /// With `throwOnError: false` an error stays here and the session looks empty.
+    /// See [`tolerate`].
     ///
     /// # Errors
     /// The error, with `throwOnError: true`.
@@ -261,13 +261,26 @@ impl MicrosoftStore {
         result: Result<T, StoreError>,
         empty: T,
     ) -> Result<T, StoreError> {
-        match result {
-            Err(_) if !self.throw_on_error => {
-                add_one(&request.swallowed);
-                Ok(empty)
-            }
-            other => other,
+        tolerate(self.throw_on_error, request, result, empty)
+    }
+}
+
+/// With `throwOnError: false` an error stays here and the session looks empty.
+///
+/// # Errors
+/// The error, with `throwOnError: true`.
+pub fn tolerate<T>(
+    throw_on_error: bool,
+    request: &RequestContext,
+    result: Result<T, StoreError>,
+    empty: T,
+) -> Result<T, StoreError> {
+    match result {
+        Err(_) if !throw_on_error => {
+            add_one(&request.swallowed);
+            Ok(empty)
         }
+        other => other,
     }
 }
 

@@ -1,9 +1,10 @@
-//! The Redis providers: Microsoft's, and two ways of adding session end to it.
+//! The Redis providers: Microsoft's, two ways of adding session end to it, and one of our own.
 //!
 //! ```text
 //! microsoft  the flow of Microsoft's provider; layout and scripts/ say how sessions lie in Redis
 //! keyspace   microsoft + a shadow key; listener hears that it expired
 //! sitecore   microsoft + an index of deadlines; poller looks what expired
+//! deadline   a design of our own; shares only what is below
 //! ─────────  all of them on
 //! connection commands, scripts, retries, limits, counting
 //! server     managed or named; admin asks it for what is no session
@@ -18,6 +19,7 @@ pub mod admin;
 pub mod application;
 pub mod connection;
 pub mod connection_string;
+pub mod deadline;
 pub mod keyspace;
 pub mod layout;
 pub mod listener;
@@ -31,6 +33,7 @@ pub mod times;
 
 use self::admin::Admin;
 use self::application::Application;
+use self::deadline::DeadlineStore;
 use self::keyspace::KeyspaceStore;
 use self::layout::Layout;
 use self::listener::Listening;
@@ -211,6 +214,23 @@ impl Provider for RedisProvider {
                 let microsoft = self.microsoft(layout, &settings.redis, seat);
                 microsoft.connections().open().await?;
                 Rc::new(microsoft)
+            }
+            ProviderSettings::RedisDeadline(settings) => {
+                let connections = self
+                    .server
+                    .connections(settings.redis.connections_per_server);
+                connections.open().await?;
+                let application = self.application.of(seat.kind);
+                let deadline = DeadlineStore::open(
+                    connections,
+                    self.server.client.clone(),
+                    self.server.limits.connect,
+                    deadline::keys::Keys::new(application, settings.shards),
+                    seat.clone(),
+                    settings.into(),
+                    work,
+                );
+                Rc::new(deadline.await?)
             }
             _ => {
                 return Err(StoreError::Refused("not a Redis provider".to_owned()));

@@ -13,7 +13,9 @@ pub struct Script {
 }
 
 impl Script {
-    fn new(text: &'static str) -> Self {
+    /// A script by its text.
+    #[must_use]
+    pub fn new(text: &'static str) -> Self {
         Self {
             text,
             hash: redis::Script::new(text).get_hash().to_owned(),

@@ -190,6 +190,34 @@ pub struct RedisSitecore {
     pub redis: RedisSettings,
 }
 
+/// Settings of `redis_deadline`; times are real, not the site's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+// serde cannot deny unknown fields beside flattened ones; the structural check does, by the schema.
+#[schemars(extend("additionalProperties" = false))]
+pub struct RedisDeadline {
+    /// Parts into which sessions are split, each with an index of its own in one cluster slot. The
+    /// same on all servers of an application.
+    #[schemars(range(min = 1, max = 256))]
+    pub shards: u32,
+    /// Every CD server looks at every shard at least this often, whatever it knows of deadlines.
+    pub safety_poll: Span,
+    /// How long a claim on an ended session lasts: when its server dies, another raises the end
+    /// after this time. Longer than the slowest session-end handler.
+    pub claim_lease: Span,
+    /// How long a waiting request keeps its place without asking again. Longer than
+    /// `module.poll_interval`.
+    pub waiter_lease: Span,
+    /// How long sessions outlive their deadline when no CD server is there to end them.
+    pub retention: Span,
+    /// Session ends that one CD server handles at once, for each kind of session.
+    #[schemars(range(min = 1, max = 4096))]
+    pub handlers: u32,
+    /// Settings that every Redis provider shares.
+    #[serde(flatten)]
+    pub redis: RedisSettings,
+}
+
 /// How Sitecore's poller hands expired sessions to the end handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -247,6 +275,20 @@ impl Default for RedisSitecore {
             processing: Processing::Queued(Queued {
                 SessionExpirationThreadCount: 4,
             }),
+            redis: RedisSettings::default(),
+        }
+    }
+}
+
+impl Default for RedisDeadline {
+    fn default() -> Self {
+        Self {
+            shards: 16,
+            safety_poll: Span::from_secs(1),
+            claim_lease: Span::from_secs(30),
+            waiter_lease: Span::from_secs(2),
+            retention: Span::from_secs(24 * 60 * 60),
+            handlers: 64,
             redis: RedisSettings::default(),
         }
     }

@@ -1,0 +1,6 @@
+-- Keeps the session alive.
+local it = look()
+if it then
+  touch(it.timeout)
+end
+return 1
