@@ -4,9 +4,7 @@ mod redis_support;
 
 use redis_support::*;
 use sessionbench::clock::{now, run_real, sleep_until};
-use sessionbench::providers::redis::settings::{
-    ConfigValue, ManagedRedis, RedisDeadline, RedisServer, RedisSettings,
-};
+use sessionbench::providers::redis::settings::{RedisDeadline, RedisSettings};
 use sessionbench::providers::{ProviderSettings, Seat};
 use sessionbench::quantity::Span;
 use sessionbench::session::{GetItem, Minutes, Noticed, SessionStateStore, StoreError};
@@ -611,27 +609,26 @@ fn on_a_server_that_is_not_ours_nothing_remains() {
 #[test]
 fn a_cluster_node_runs_every_script_and_all_keys_of_a_session_lie_in_one_slot() {
     run_real(async {
-        // Without it the server adds 10,000 to its port, which may be too many.
-        let bus = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let bus = bus.local_addr().unwrap().port();
-        let config = [
-            ("cluster-enabled", "yes"),
-            ("cluster-port", &bus.to_string()),
-        ]
-        .map(|(name, value)| (name.to_owned(), ConfigValue::Text(value.to_owned())));
-        let redis = RedisSettings {
-            server: RedisServer::Managed(ManagedRedis {
-                config: config.into(),
-                other_volatile_keys: 0,
-            }),
-            ..RedisSettings::default()
-        };
+        let directory = tempfile::tempdir().unwrap();
+        let node = Foreign::start_with(
+            free_port(),
+            &[
+                "--cluster-enabled",
+                "yes",
+                // Without it the server adds 10,000 to its port, which may be too many.
+                "--cluster-port",
+                &free_port().to_string(),
+                "--dir",
+                directory.path().to_str().unwrap(),
+            ],
+        )
+        .await;
         let bench = bench(RedisDeadline {
-            redis,
+            redis: on(&node.address()),
             ..settings()
         })
         .await;
-        let () = bench.ask("CLUSTER ADDSLOTSRANGE 0 16383");
+        let _: String = bench.ask("CLUSTER ADDSLOTSRANGE 0 16383");
         until("the cluster is up", || {
             bench
                 .ask::<String>("CLUSTER INFO")

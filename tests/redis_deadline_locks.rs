@@ -1,5 +1,7 @@
 //! `redis_deadline` on a real server: locks, their queue, and who is woken.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod redis_support;
 
 use redis_support::*;

@@ -9,7 +9,7 @@ use redis_support::*;
 use sessionbench::clock::{Instant, now, run_real, sleep, spawn};
 use sessionbench::providers::ProviderSettings;
 use sessionbench::providers::redis::settings::{
-    MicrosoftVersion, RedisKeyspace, RedisMicrosoft, RedisSettings, RedisSitecore,
+    MicrosoftVersion, RedisDeadline, RedisKeyspace, RedisMicrosoft, RedisSettings, RedisSitecore,
 };
 use sessionbench::session::module::{Access, Constants, Ending, Request, SessionStateModule};
 use sessionbench::session::observer::{RequestNumber, ServerIndex};
@@ -158,11 +158,40 @@ fn each_path_costs_the_round_trips_of_the_genuine_provider() {
     .unwrap();
 }
 
+fn deadline() -> ProviderSettings {
+    ProviderSettings::RedisDeadline(RedisDeadline::default())
+}
+
+#[test]
+fn with_deadlines_a_dirty_page_costs_two_scripts() {
+    run_real(async {
+        use Access::{Exclusive, ReadOnly};
+        use Ending::{Abandon, Error, Success};
+        let site = Site::new(deadline()).await;
+        for (name, page, session, access, dirty, ending) in [
+            ("dirty", 2, 1, Exclusive, true, Success),
+            ("clean", 2, 1, Exclusive, false, Success),
+            ("error", 2, 1, Exclusive, true, Error),
+            ("read-only", 1, 1, ReadOnly, false, Success),
+            ("abandon", 2, 1, Exclusive, false, Abandon),
+            ("lost, dirty", 4, 8, Exclusive, true, Success),
+            ("lost, clean", 4, 9, Exclusive, false, Success),
+        ] {
+            let cost = site.page(id(session), access, dirty, ending).await;
+            assert_eq!(cost, scripts(page), "{name}");
+        }
+        assert_eq!(site.new_visit(id(10)).await, scripts(1));
+        assert_eq!(site.without_session(id(10)).await, scripts(1));
+    })
+    .unwrap();
+}
+
 #[test]
 fn the_table_of_capabilities_tells_the_round_trips_that_are_counted() {
     run_real(async {
         let mut all = providers_of_microsofts_kind().to_vec();
         all.push(ProviderSettings::RedisKeyspace(RedisKeyspace::default()));
+        all.push(deadline());
         for settings in all {
             let told = settings.capabilities().round_trips;
             let site = Site::new(settings).await;

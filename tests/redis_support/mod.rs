@@ -90,6 +90,11 @@ pub fn raw(address: &str) -> redis::Connection {
         .unwrap()
 }
 
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// A redis-server that the harness did not start.
 pub struct Foreign {
     child: std::process::Child,
@@ -98,13 +103,14 @@ pub struct Foreign {
 
 impl Foreign {
     pub async fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        Self::start_on(port).await
+        Self::start_on(free_port()).await
     }
 
     pub async fn start_on(port: u16) -> Self {
+        Self::start_with(port, &[]).await
+    }
+
+    pub async fn start_with(port: u16, settings: &[&str]) -> Self {
         let child = std::process::Command::new("redis-server")
             .args([
                 "--port",
@@ -114,6 +120,7 @@ impl Foreign {
                 "--save",
                 "",
             ])
+            .args(settings)
             .stdout(std::process::Stdio::null())
             .spawn()
             .expect("redis-server is installed");
