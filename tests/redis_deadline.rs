@@ -186,14 +186,16 @@ fn an_end_whose_server_died_comes_again_within_the_lease() {
         drop(dying);
         let (_other, again) = server(&bench, &fast_seat(1, MINUTE)).await;
         until("it ends again", || !again.seen.borrow().is_empty()).await;
-        let seen = again.seen.borrow();
-        let Noticed::Claimed { again: true, .. } = seen[0].notice.noticed else {
-            panic!("{:?}", seen[0].notice.noticed);
-        };
-        assert_eq!(text_of(seen[0].notice.item.as_ref().unwrap()), "hello");
-        let waited = seen[0].at.since(claimed);
-        // The lease, and what a busy machine adds.
-        assert!(waited < Duration::from_secs(2), "{waited:?}");
+        {
+            let seen = again.seen.borrow();
+            let Noticed::Claimed { again: true, .. } = seen[0].notice.noticed else {
+                panic!("{:?}", seen[0].notice.noticed);
+            };
+            assert_eq!(text_of(seen[0].notice.item.as_ref().unwrap()), "hello");
+            let waited = seen[0].at.since(claimed);
+            // The lease, and what a busy machine adds.
+            assert!(waited < Duration::from_secs(2), "{waited:?}");
+        }
         until("it is gone", || keys(&bench).is_empty()).await;
         assert_eq!(bench.provider.background_work().claimed_again, 1);
     })

@@ -6,7 +6,7 @@
 mod redis_support;
 
 use redis_support::*;
-use sessionbench::clock::{Instant, now, run_real, sleep, spawn};
+use sessionbench::clock::{now, run_real, sleep, spawn};
 use sessionbench::providers::ProviderSettings;
 use sessionbench::providers::redis::settings::{
     MicrosoftVersion, RedisDeadline, RedisKeyspace, RedisMicrosoft, RedisSettings, RedisSitecore,
@@ -14,7 +14,7 @@ use sessionbench::providers::redis::settings::{
 use sessionbench::session::module::{Access, Constants, Ending, Request, SessionStateModule};
 use sessionbench::session::observer::{RequestNumber, ServerIndex};
 use sessionbench::session::settings::ModuleSettings;
-use sessionbench::session::{Item, Minutes, SessionId, StoreKind, Value};
+use sessionbench::session::{Minutes, SessionId, StoreKind, Value};
 use std::rc::Rc;
 use std::time::Duration;
 

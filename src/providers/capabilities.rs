@@ -183,7 +183,7 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
     ],
 };
 
-/// Our own: what Redis can do (facts/simulation.md §4.4, §4.6).
+/// Our own: what Redis can do (simulation §4.4, simulation §4.6).
 pub const REDIS_DEADLINE: Capabilities = Capabilities {
     name: "redis_deadline",
     title: "Redis with deadlines, wake-ups and fenced locks (ours)",

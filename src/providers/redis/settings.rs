@@ -205,8 +205,8 @@ pub struct RedisDeadline {
     /// How long a claim on an ended session lasts: when its server dies, another raises the end
     /// after this time. Longer than the slowest session-end handler.
     pub claim_lease: Span,
-    /// How long a waiting request keeps its place without asking again. Longer than
-    /// `module.poll_interval`.
+    /// How long a waiting request keeps its place without asking again: two polls
+    /// (`module.poll_interval`) or more.
     pub waiter_lease: Span,
     /// How long sessions outlive their deadline when no CD server is there to end them.
     pub retention: Span,

@@ -205,23 +205,30 @@ impl DeadlineStore {
             _ => turns.leave(number),
         }
         if let Ok(GetItem::Found(found)) = &answer {
-            self.touched(id, found.item.timeout());
+            self.touched(id, self.lasting(found.item.timeout()));
         }
         answer
     }
 
     /// Has the sleeper wake up for a deadline that is nearer than the next safety polls: other
     /// servers' sleepers would not know of it in time.
-    fn touched(&self, id: SessionId, timeout: Minutes) {
-        let left = timeout.lasting(self.core.seat.minute);
+    fn touched(&self, id: SessionId, left: Duration) {
         if left < self.core.design.safety_poll * 2 {
             let shard = self.core.keys.shard(id);
             self.core.alarm(shard).set(clock::now() + left);
         }
     }
 
-    fn timeout(&self, timeout: Minutes) -> String {
-        micros(timeout.lasting(self.core.seat.minute))
+    /// The same where only the store knows the timeout, and replied it.
+    fn touched_by_reply(&self, id: SessionId, reply: &Reply) {
+        if let Reply::Int(timeout @ 1..) = reply {
+            self.touched(id, Duration::from_micros(timeout.unsigned_abs()));
+        }
+    }
+
+    /// Real length of a timeout.
+    fn lasting(&self, timeout: Minutes) -> Duration {
+        timeout.lasting(self.core.seat.minute)
     }
 }
 
@@ -293,14 +300,14 @@ impl SessionStateStore for DeadlineStore {
         _new_item: bool,
     ) -> Result<(), StoreError> {
         let lock = lock.map(LockId::to_string).unwrap_or_default();
-        let timeout = self.timeout(item.timeout());
-        let data = item.encode();
-        let arguments = [lock.as_bytes(), timeout.as_bytes(), &data];
+        let timeout = self.lasting(item.timeout());
+        let (lasting, data) = (micros(timeout), item.encode());
+        let arguments = [lock.as_bytes(), lasting.as_bytes(), &data];
         let result = self.eval(request, id, &scripts::WRITE, &arguments).await;
         if result == Ok(Reply::Int(0)) {
             add_one(&request.refused);
         }
-        self.touched(id, item.timeout());
+        self.touched(id, timeout);
         self.tolerate(request, result.map(drop), ())
     }
 
@@ -314,7 +321,8 @@ impl SessionStateStore for DeadlineStore {
         let result = self
             .eval(request, id, &scripts::RELEASE, &[lock.as_bytes()])
             .await;
-        self.tolerate(request, result.map(drop), ())
+        let result = result.map(|reply| self.touched_by_reply(id, &reply));
+        self.tolerate(request, result, ())
     }
 
     /// Raises session end in the request, then removes, as Sitecore's providers do (facts §9.1). A
@@ -343,7 +351,8 @@ impl SessionStateStore for DeadlineStore {
         id: SessionId,
     ) -> Result<(), StoreError> {
         let result = self.eval(request, id, &scripts::RESET, &[]).await;
-        self.tolerate(request, result.map(drop), ())
+        let result = result.map(|reply| self.touched_by_reply(id, &reply));
+        self.tolerate(request, result, ())
     }
 
     async fn create_uninitialized_item(
@@ -353,7 +362,8 @@ impl SessionStateStore for DeadlineStore {
         timeout: Minutes,
     ) -> Result<(), StoreError> {
         let data = Item::new(timeout).encode();
-        let lasting = self.timeout(timeout);
+        let timeout = self.lasting(timeout);
+        let lasting = micros(timeout);
         let result = self
             .eval(request, id, &scripts::CREATE, &[lasting.as_bytes(), &data])
             .await;

@@ -1,6 +1,7 @@
--- Keeps the session alive.
+-- Keeps the session alive. Replies: its timeout, or 0 for no session.
 local it = look()
-if it then
-  touch(it.timeout)
+if not it then
+  return 0
 end
-return 1
+touch(it.timeout)
+return it.timeout
