@@ -207,9 +207,17 @@ impl MicrosoftStore {
                 &[ticks.as_bytes(), lifetime.as_bytes()],
             )
             .await?;
-        let [holder, data, timeout, taken] = elements(reply)?;
-        if taken != Reply::Nil {
-            return Ok(locked(&text(&holder)));
+        let (holder, data, timeout, taken) = if self.layout.tells_locked() {
+            let [holder, data, timeout, taken] = elements(reply)?;
+            (text(&holder), data, timeout, taken != Reply::Nil)
+        } else {
+            let [holder, data, timeout] = elements(reply)?;
+            let holder = text(&holder);
+            let taken = holder != ticks;
+            (holder, data, timeout, taken)
+        };
+        if taken {
+            return Ok(locked(&holder));
         }
         let lock = LockId::Text(ticks.into());
         match self.decode(request, &data, &timeout) {

@@ -64,6 +64,12 @@ pub async fn connect(
     };
     let application =
         Application::new(&redis.applicationName, application).map_err(ConnectError::Settings)?;
+    let application = match settings {
+        ProviderSettings::RedisMicrosoft(settings) if !Layout::from(settings.version).braces() => {
+            application.without_braces()
+        }
+        _ => application,
+    };
     check(settings)?;
     let server = Server::bring_in(redis, notifications(settings)).await?;
     let admin = Admin::new(server.own_connection(), application.clone());

@@ -116,7 +116,7 @@ pub struct RedisMicrosoft {
     pub redis: RedisSettings,
 }
 
-/// Layout of the Microsoft provider's keys and values.
+/// Layout of the Microsoft provider's keys and values, and what its scripts do (facts §1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum MicrosoftVersion {
     /// 5.0.0 to 5.0.4: one blob per session.
@@ -126,6 +126,18 @@ pub enum MicrosoftVersion {
     /// 2.0.0 to 4.0.1: a hash with a field per session item.
     #[serde(rename = "v2-v4")]
     V2To4,
+    /// 1.6.5: as 2 to 4, with keys without braces.
+    #[serde(rename = "v1.6.5")]
+    V1From6_5,
+    /// 1.6.1 to 1.6.4: gets and releases do not keep a session alive.
+    #[serde(rename = "v1.6.1-v1.6.4")]
+    V1From6_1,
+    /// 1.5.0 to 1.6.0: besides, an update leaves the lock to the end of the request.
+    #[serde(rename = "v1.5.0-v1.6.0")]
+    V1From5,
+    /// 1.4.0: besides, two servers in one tick share a lock, and a reset keeps nothing alive.
+    #[serde(rename = "v1.4.0")]
+    V1From4,
 }
 
 /// Settings of `redis_keyspace`.
