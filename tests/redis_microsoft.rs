@@ -1,5 +1,7 @@
 //! Microsoft's Redis provider against a real server: what it stores, replies and costs.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod redis_support;
 
 use redis_support::*;

@@ -124,9 +124,11 @@ fn microsoft(version: MicrosoftVersion) -> ProviderSettings {
     })
 }
 
-fn providers_of_microsofts_kind() -> [ProviderSettings; 3] {
+fn providers_of_microsofts_kind() -> [ProviderSettings; 5] {
     [
         microsoft(MicrosoftVersion::V5),
+        microsoft(MicrosoftVersion::V1From4),
+        microsoft(MicrosoftVersion::V1From6_1),
         microsoft(MicrosoftVersion::V2To4),
         ProviderSettings::RedisSitecore(RedisSitecore::default()),
     ]

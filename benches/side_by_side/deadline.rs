@@ -127,7 +127,7 @@ async fn lateness() -> Result<(), String> {
     if stored_in > FIRST {
         return Err(format!("storing took {stored_in:.1?}: too slow to measure"));
     }
-    let histogram = Histogram::new(3).map_err(|error| error.to_string())?;
+    let histogram = Histogram::<u64>::new(3).map_err(|error| error.to_string())?;
     ends.late.replace(Some(histogram));
     let (cpu, before) = (ProcessUse::now().cpu, provider.background_work());
     let limit = started + stored_in + FIRST + OVER + Duration::from_secs(30);
@@ -169,7 +169,7 @@ async fn hand_over() -> Result<(), String> {
     let request = RequestContext::default();
     let stored = stores[0].set_and_release_item_exclusive(&request, id, &item, None, true);
     stored.await.map_err(|error| error.to_string())?;
-    let histogram = Histogram::new(3).map_err(|error| error.to_string())?;
+    let histogram = Histogram::<u64>::new(3).map_err(|error| error.to_string())?;
     let times = Rc::new(RefCell::new(histogram));
     let released = Rc::new(Cell::new(None::<Instant>));
     let round_trips = Rc::new(Cell::new(u32::MAX));
@@ -211,7 +211,7 @@ async fn hand_over() -> Result<(), String> {
     for server in servers.collect::<Vec<_>>() {
         server.await?;
     }
-    let times = times.borrow();
+    let times = times.replace(Histogram::<u64>::new(3).map_err(|error| error.to_string())?);
     println!(
         "  hand-over, from the release's start to the next grant: p50 {}  limit 0.5 ms; p99 {}; \
          max {}; {} of {} slower than half a poll",

@@ -125,14 +125,16 @@ pub const REDIS_MICROSOFT: Capabilities = Capabilities {
     lock: "key with the locker's local clock in ticks",
     wait: "poll every 500 ms",
     steal: "module, at the execution timeout by the waiter's clock; TTL of the lock key",
-    sliding: "get, also of a waiter; update, release, reset",
+    sliding: "get, also of a waiter; update, release, reset; before 1.6.5 update and reset only",
     round_trips: (3, 2),
     managed_server: Some("redis-server"),
     notes: &[
         "Raises no session end, so it cannot hold shared state and no visit is committed.",
         "The third round trip of a dirty request releases a lock that is already free.",
         "A write whose lock was lost or stolen is dropped without an error.",
-        "In layouts 2 to 4 the values are in ASP.NET's own serialisation, not in BinaryFormatter's.",
+        "In layouts 1 to 4 the values are in ASP.NET's own serialisation, not in BinaryFormatter's.",
+        "Versions 1.4.0 to 1.6.4 keep a session alive by writes only: a visitor whose requests change \
+         nothing loses it at a fixed time after the last one that did.",
     ],
 };
 

@@ -220,7 +220,8 @@ pub struct RedisDeadline {
     /// How long a waiting request keeps its place without asking again: two polls
     /// (`module.poll_interval`) or more.
     pub waiter_lease: Span,
-    /// How long sessions outlive their deadline when no CD server is there to end them.
+    /// How long sessions outlive their deadline when no CD server is there to end them; no shorter
+    /// than `claim_lease`.
     pub retention: Span,
     /// Session ends that one CD server handles at once, for each kind of session.
     #[schemars(range(min = 1, max = 4096))]

@@ -317,6 +317,12 @@ fn deadlines(findings: &mut Findings<'_>, name: &str, settings: &RedisDeadline) 
             two_polls,
             "waiters would lose their place between their polls (`module.poll_interval`)",
         ),
+        (
+            "retention",
+            settings.retention,
+            settings.claim_lease,
+            "an end whose server died would be lost before another one claims it",
+        ),
     ] {
         if span < least {
             findings
