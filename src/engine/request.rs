@@ -70,51 +70,62 @@ impl Browser {
 }
 
 /// Plays one page request and records it.
-pub async fn page_request(site: &Site, browser: &Browser, plan: &RequestPlan, intended: Instant) {
-    site.recorder.request_intended();
-    let cluster = &site.clusters[browser.cluster as usize];
-    let route = Route {
-        affinity: browser.affinity.get().map(u32::from),
-        drawn: plan.route,
-    };
-    let at = cluster.route(route);
-    browser.affinity.set(Some(at as u16));
-    let server = &cluster.servers[at as usize];
-    let in_progress = server.begin();
-    let sent = clock::now();
-    let request = Request {
-        number: site.next_request(),
-        started: sent,
-        context: RequestContext::default(),
-    };
-    site.recorder.request_sent(server.index, sent);
-    let has_cookie = browser.cookie.get().is_some();
-    let id_number = browser.id_number();
-    let owner = browser.owner(site);
-    let page = PageRequest {
-        site,
-        browser,
-        plan,
-        cluster,
-        server,
-        request: &request,
-        has_cookie,
-        id_number,
-        private: site.traffic.private_id(browser.key(), id_number.get()),
-        owner,
-        shared: shared_id(site.traffic.seed, owner),
-    };
-    let failure = page.serve().await.err();
-    drop(in_progress);
-    site.recorder.request_done(&RequestDone {
-        server: server.index,
-        intended,
-        sent,
-        done: clock::now(),
-        way: plan.way,
-        failure,
-        context: &request.context,
-    });
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an async function keeps its arguments twice"
+)]
+pub fn page_request(
+    site: &Site,
+    browser: &Browser,
+    plan: &RequestPlan,
+    intended: Instant,
+) -> impl Future<Output = ()> {
+    async move {
+        site.recorder.request_intended();
+        let cluster = &site.clusters[browser.cluster as usize];
+        let route = Route {
+            affinity: browser.affinity.get().map(u32::from),
+            drawn: plan.route,
+        };
+        let at = cluster.route(route);
+        browser.affinity.set(Some(at as u16));
+        let server = &cluster.servers[at as usize];
+        let in_progress = server.begin();
+        let sent = clock::now();
+        let request = Request {
+            number: site.next_request(),
+            started: sent,
+            context: RequestContext::default(),
+        };
+        site.recorder.request_sent(server.index, sent);
+        let has_cookie = browser.cookie.get().is_some();
+        let id_number = browser.id_number();
+        let owner = browser.owner(site);
+        let page = PageRequest {
+            site,
+            browser,
+            plan,
+            cluster,
+            server,
+            request: &request,
+            has_cookie,
+            id_number,
+            private: site.traffic.private_id(browser.key(), id_number.get()),
+            owner,
+            shared: shared_id(site.traffic.seed, owner),
+        };
+        let failure = page.serve().await.err();
+        drop(in_progress);
+        site.recorder.request_done(&RequestDone {
+            server: server.index,
+            intended,
+            sent,
+            done: clock::now(),
+            way: plan.way,
+            failure,
+            context: &request.context,
+        });
+    }
 }
 
 /// A page request on its CD server.

@@ -133,7 +133,7 @@ pub struct Recorded {
 }
 
 /// How often old sessions are forgotten, in seconds.
-const FORGET_EVERY: u64 = 30;
+const FORGET_EVERY: u64 = 60;
 
 impl Recorder {
     /// A recorder for one run.

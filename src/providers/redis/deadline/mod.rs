@@ -155,21 +155,19 @@ impl DeadlineStore {
     }
 
     /// Runs a script on one session.
-    async fn eval(
-        &self,
-        request: &RequestContext,
+    fn eval<'a>(
+        &'a self,
+        request: &'a RequestContext,
         id: SessionId,
-        script: &Script,
+        script: &'a Script,
         arguments: &[&[u8]],
-    ) -> Result<Reply, StoreError> {
-        let keys = self.core.keys.session(id);
-        let (id, retention) = (id.to_string(), self.core.design.retention.as_millis());
-        let retention = retention.to_string();
+    ) -> impl Future<Output = Result<Reply, StoreError>> + use<'a> {
+        let core = &self.core;
+        let (keys, id) = (core.keys.session(id), id.to_string());
+        let retention = core.design.retention.as_millis().to_string();
         let arguments = [&[id.as_bytes(), retention.as_bytes()], arguments].concat();
-        let connections = &self.core.connections;
-        connections
+        core.connections
             .eval(request, script, &keys.all(), &arguments)
-            .await
     }
 
     fn tolerate<T>(
