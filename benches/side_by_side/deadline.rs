@@ -24,6 +24,8 @@ const OVER: Duration = Duration::from_secs(60);
 const FIRST: Duration = Duration::from_secs(40);
 /// Requests in progress while they are stored: few, so that it is well known when each was.
 const AT_ONCE: u64 = 4;
+/// Timeouts are whole minutes; one this short spreads the deadlines.
+const MINUTE: Duration = Duration::from_millis(1);
 /// CD servers, each with its sleepers.
 const SERVERS: u32 = 2;
 /// Hand-overs that are measured.
@@ -93,8 +95,7 @@ async fn open(
 
 async fn lateness() -> Result<(), String> {
     let provider = bring_in().await?;
-    // Timeouts are whole minutes; a minute of 1 ms spreads the deadlines.
-    let stores = open(&provider, Duration::from_millis(1)).await?;
+    let stores = open(&provider, MINUTE).await?;
     let ends = Rc::new(Ends {
         due: RefCell::default(),
         late: histogram()?,
@@ -112,7 +113,9 @@ async fn lateness() -> Result<(), String> {
             for number in (part..SESSIONS).step_by(AT_ONCE as usize) {
                 let id = SessionId::private(u128::from(number) + 1);
                 let timeout = FIRST + OVER.mul_f64(number as f64 / SESSIONS as f64);
-                let mut item = Item::new(Minutes(timeout.as_millis() as u32));
+                let minutes = Minutes(timeout.as_millis() as u32);
+                let timeout = minutes.lasting(MINUTE);
+                let mut item = Item::new(minutes);
                 item.set("page", Value::Int32(1));
                 let (request, sent) = (RequestContext::default(), clock::now());
                 let stored = store.set_and_release_item_exclusive(&request, id, &item, None, true);
