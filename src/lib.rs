@@ -1,8 +1,10 @@
 //! A simulation and benchmarking harness for the session-state stores of ASP.NET and Sitecore sites.
 
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod engine;
+pub mod import;
 pub mod measure;
 pub mod providers;
 pub mod quantity;
@@ -13,3 +15,4 @@ pub mod servers;
 pub mod session;
 pub mod topology;
 pub mod traffic;
+pub mod usage;

@@ -8,9 +8,11 @@ fn main() -> ExitCode {
     let outcome = match cli::Arguments::parse().command {
         Command::Run(arguments) => cli::run::run(&arguments),
         Command::Check(arguments) => cli::check::check(&arguments),
+        Command::Import(arguments) => cli::import::import(&arguments),
         Command::Report(arguments) => cli::report::report(&arguments),
         Command::Providers(arguments) => cli::providers::providers(&arguments),
         Command::Schema(arguments) => cli::schema::schema(&arguments),
+        Command::StateServer(arguments) => cli::state_server::state_server(&arguments),
     };
     cli::exit_code(outcome)
 }

@@ -4,7 +4,6 @@
 use async_trait::async_trait;
 use hdrhistogram::Histogram;
 use sessionbench::clock::{self, Instant};
-use sessionbench::measure::ProcessUse;
 use sessionbench::providers::redis::settings::RedisDeadline;
 use sessionbench::providers::{self, Provider, ProviderSettings, Seat};
 use sessionbench::session::contract::EndHandlerFailed;
@@ -12,6 +11,7 @@ use sessionbench::session::{
     EndNotice, ExpireCallback, GetItem, Item, Minutes, RequestContext, SessionId,
     SessionStateStore, StoreKind, Value,
 };
+use sessionbench::usage::ProcessUse;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;

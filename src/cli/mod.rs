@@ -5,11 +5,13 @@
 
 pub mod check;
 pub mod environment;
+pub mod import;
 pub mod progress;
 pub mod providers;
 pub mod report;
 pub mod run;
 pub mod schema;
+pub mod state_server;
 
 use crate::result;
 use clap::{Parser, Subcommand};
@@ -40,12 +42,16 @@ pub enum Command {
     Run(run::RunArguments),
     /// Validate scenarios and print what they will do, without doing it
     Check(check::CheckArguments),
+    /// Print a scenario made from a site's Web.config and Sitecore configuration
+    Import(import::ImportArguments),
     /// Render the report of a result.json again
     Report(report::ReportArguments),
     /// List the session-state providers and what each can do
     Providers(providers::ProvidersArguments),
     /// Print a JSON Schema
     Schema(schema::SchemaArguments),
+    /// Serve session state as the ASP.NET state server does, until Ctrl-C
+    StateServer(state_server::StateServerArguments),
 }
 
 /// How a subcommand went.

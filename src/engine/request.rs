@@ -59,6 +59,23 @@ impl Browser {
         site.owner(&self.contact, self.device, self.cluster.into())
     }
 
+    /// Tells the server that the browser is bound to that it is about to ask for its sessions.
+    ///
+    /// With a hundred thousand live contacts nothing about this one is in the processor's caches.
+    /// Asking for all of it at once takes as long as asking for one thing, and other work can be
+    /// done meanwhile.
+    pub fn prefetch(&self, site: &Site) {
+        let (Some(server), Some(cookie)) = (self.affinity.get(), self.cookie.get()) else {
+            return;
+        };
+        let server = &site.clusters[self.cluster as usize].servers[server as usize];
+        let private = site.traffic.private_id(self.key(), cookie.get());
+        server.private.prefetch(private);
+        if let Some(module) = &server.shared {
+            module.prefetch(shared_id(site.traffic.seed, self.owner(site)));
+        }
+    }
+
     /// The number of the session id that a request sends or is given.
     fn id_number(&self) -> NonZeroU32 {
         self.cookie.get().unwrap_or_else(|| {
@@ -147,7 +164,6 @@ struct PageRequest<'a> {
 
 impl PageRequest<'_> {
     async fn serve(&self) -> Result<(), Failure> {
-        self.prefetch();
         let served = match self.plan.way {
             Way::Sessionless => self.without_session().await,
             _ => self.with_session().await,
@@ -160,15 +176,6 @@ impl PageRequest<'_> {
             let _ = module.end_request(self.request, self.shared).await;
         }
         served
-    }
-
-    /// With a hundred thousand live contacts nothing about this one is in the processor's caches.
-    /// Asking for all of it at once takes as long as asking for one thing.
-    fn prefetch(&self) {
-        self.server.private.prefetch(self.private);
-        if let Some(module) = &self.server.shared {
-            module.prefetch(self.shared);
-        }
     }
 
     async fn without_session(&self) -> Result<(), Failure> {

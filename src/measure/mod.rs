@@ -14,14 +14,12 @@ mod integrity;
 mod ledger;
 mod life;
 mod locks;
-mod process;
 mod requests;
 mod timeline;
 mod values;
 
 pub use integrity::Promise;
 pub use ledger::{EndDesign, RaisedEnd};
-pub use process::ProcessUse;
 pub use requests::{Failure, RequestDone};
 pub use values::Values;
 

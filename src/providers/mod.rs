@@ -9,6 +9,7 @@
 pub mod capabilities;
 pub mod inproc;
 pub mod redis;
+pub mod state_server;
 
 pub use capabilities::{Capabilities, Detection};
 
@@ -34,6 +35,8 @@ pub enum ProviderSettings {
     RedisSitecore(redis::settings::RedisSitecore),
     /// Our own on Redis: session end at the deadline, wake-ups instead of polls, fenced locks.
     RedisDeadline(redis::settings::RedisDeadline),
+    /// System.Web's client of the ASP.NET state server.
+    StateServer(state_server::settings::StateServerSettings),
 }
 
 impl ProviderSettings {
@@ -46,6 +49,7 @@ impl ProviderSettings {
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
             Self::RedisDeadline(_) => &capabilities::REDIS_DEADLINE,
+            Self::StateServer(_) => &capabilities::STATE_SERVER,
         }
     }
 
@@ -53,7 +57,7 @@ impl ProviderSettings {
     #[must_use]
     pub fn redis(&self) -> Option<&redis::settings::RedisSettings> {
         match self {
-            Self::Inproc(_) => None,
+            Self::Inproc(_) | Self::StateServer(_) => None,
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
@@ -231,6 +235,9 @@ pub async fn connect(
 ) -> Result<Rc<dyn Provider>, ConnectError> {
     match settings {
         ProviderSettings::Inproc(_) => Ok(Rc::new(inproc::InprocProvider::default())),
+        ProviderSettings::StateServer(settings) => {
+            state_server::connect(settings, application).await
+        }
         ProviderSettings::RedisMicrosoft(_)
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_)

@@ -4,6 +4,8 @@
 //! password, so that positions stay true. The surprising fact: this works on the raw text and not on
 //! its nodes, because a file that is not YAML is quoted in its error message too.
 
+use super::variables;
+
 /// The key of a password in a StackExchange.Redis connection string.
 const KEY: &str = "password";
 
@@ -23,8 +25,22 @@ pub fn hide(text: &str) -> String {
         let Some(value) = value.strip_prefix('=') else {
             continue;
         };
+        // A variable's name is no secret, but what the reader must set; its default is one.
+        let named = variables::name_at_start(value);
+        let value = &value[named..];
         let start = text.len() - value.len();
-        let end = value.find([',', '\n', '\r']).unwrap_or(value.len());
+        let default = match value.starts_with("${") {
+            true => value.lines().next().and_then(|line| line.find('}')),
+            false => None,
+        };
+        let rest = default.unwrap_or(0);
+        let ends = match named {
+            0 => &[',', '\n', '\r'][..],
+            // After a variable, unlike in a password, a semicolon ends the value too.
+            _ => &[',', ';', '\n', '\r'],
+        };
+        let end = value[rest..].find(ends);
+        let end = end.map_or(value.len(), |end| rest + end);
         // What closes the text around a connection string is no secret, and keeps the line legible.
         let secret = value[..end].trim_end_matches([' ', '"', '\'', '}', ']']);
         shown.push_str(&text[done..start]);
@@ -55,6 +71,10 @@ mod tests {
                 "'a,password=x', 'b,PASSWORD=yz'",
                 "'a,password=*', 'b,PASSWORD=**'",
             ),
+            ("\"a,password=${PASS},x=y\"", "\"a,password=${PASS},x=y\""),
+            ("a,password=${A}x", "a,password=${A}*"),
+            ("Password=${A};Encrypt=True", "Password=${A};Encrypt=True"),
+            ("a,password=${A:-x,y},z", "a,password=********},z"),
             ("# the password of a", "# the password of a"),
         ] {
             assert_eq!(hide(text), shown);

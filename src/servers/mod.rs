@@ -1,12 +1,15 @@
 //! Private store servers for scenarios that say `managed`: started for a run, gone after it.
 //!
-//! In: settings of the server. Out: its address, for as long as the value lives. A server runs in a
-//! process group of its own, so that Ctrl-C reaches only us and the run can still be written down;
-//! dropping the value kills it, on every way out on which Rust drops values.
+//! In: settings of the server. Out: its address, for as long as the value lives; dropping the value
+//! kills it ([`process`]), on every way out on which Rust drops values. The state server is ours:
+//! `state_server` has the server itself too.
 
+pub mod process;
 pub mod redis;
+pub mod state_server;
 
 pub use redis::{ConfigValue, RedisServer};
+pub use state_server::StateServer;
 
 /// Why a managed server is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,9 @@
 //! Rules about the servers behind providers: what a scenario may set, and which clusters may share.
 
 use super::{Findings, at};
+use crate::providers::ProviderSettings;
 use crate::providers::redis::settings::{RedisServer, RedisSettings};
+use crate::providers::state_server::settings::{Address, AddressError, Server};
 use crate::scenario::path::Path;
 use crate::scenario::problem::{Label, Problem};
 use crate::scenario::suggest;
@@ -27,10 +29,11 @@ const OURS: [&str; 11] = [
 pub fn check(findings: &mut Findings<'_>) {
     let scenario = findings.scenario;
     for (name, settings) in &scenario.providers {
+        let path = at(["providers", name, settings.capabilities().name]);
+        state_server(findings, &path, name, settings);
         let Some(redis) = settings.redis() else {
             continue;
         };
-        let path = at(["providers", name, settings.capabilities().name]);
         application_name(findings, &path, redis);
         match &redis.server {
             RedisServer::Managed(managed) => {
@@ -57,6 +60,80 @@ pub fn check(findings: &mut Findings<'_>) {
     }
     one_database_each(findings);
     one_connection_under_compare(findings);
+}
+
+/// A state server that is named counts real minutes.
+fn state_server(findings: &mut Findings<'_>, path: &Path, name: &str, settings: &ProviderSettings) {
+    let ProviderSettings::StateServer(settings) = settings else {
+        return;
+    };
+    if settings.stateNetworkTimeout.duration().is_zero() {
+        findings
+            .error(
+                &path.key("stateNetworkTimeout"),
+                "a request that may take no time never succeeds",
+                "no time at all",
+            )
+            .advise("the genuine default is 10s");
+    }
+    let plain = |c: char| !c.is_control();
+    if settings.application_id.trim_matches('/').is_empty()
+        || !settings.application_id.chars().all(plain)
+    {
+        findings
+            .error(
+                &path.key("application_id"),
+                "an application needs an id, without control characters",
+                "names no application",
+            )
+            .advise("IIS calls its first site `/LM/W3SVC/1/ROOT`");
+    }
+    let Server::ConnectionString(text) = &settings.server else {
+        return;
+    };
+    let parsed: Result<Address, AddressError> = text.parse();
+    if let Err(error) = parsed {
+        findings
+            .error(&path.key("server"), error.to_string(), "not understood")
+            .advise("`server: managed` starts one for the run");
+    } else if findings.scenario.time.scale != 1.0 {
+        findings
+            .error(
+                &at(["time", "scale"]),
+                format!("the state server of `{name}` counts real minutes, whatever the scale"),
+                "its sessions would outlive the run's",
+            )
+            .advise("use `scale: 1`, or `server: managed`, whose minutes the harness sets");
+    }
+}
+
+/// The server that several clusters would share, and what it is called in it; `None` where each
+/// cluster has its own by itself.
+fn database(name: &str, settings: &ProviderSettings) -> Option<String> {
+    if let ProviderSettings::StateServer(settings) = settings {
+        return Some(match &settings.server {
+            Server::Managed => format!("provider {name}"),
+            Server::ConnectionString(text) => format!("{text} as {}", settings.application_id),
+        });
+    }
+    let redis = settings.redis()?;
+    Some(match &redis.server {
+        RedisServer::Managed(_) => format!("provider {name}"),
+        RedisServer::ConnectionString(text) => {
+            let (database, application) = (redis.databaseId, &redis.applicationName);
+            format!("database {database} of {text} as {application}")
+        }
+    })
+}
+
+/// Whether a provider uses a server that runs already.
+fn named_server(settings: &ProviderSettings) -> bool {
+    match settings {
+        ProviderSettings::StateServer(settings) => settings.server != Server::Managed,
+        _ => settings
+            .redis()
+            .is_some_and(|redis| matches!(redis.server, RedisServer::ConnectionString(_))),
+    }
 }
 
 /// Keys are matched by pattern (`{app}_*_Timeout`), so the name must not be one.
@@ -115,18 +192,9 @@ fn one_database_each(findings: &mut Findings<'_>) {
         let stores = [("private", &cluster.private), ("shared", &cluster.shared)];
         for (kind, provider) in stores {
             let Some(provider) = provider else { continue };
-            let redis = scenario
-                .providers
-                .get(provider)
-                .and_then(|settings| settings.redis());
-            let Some(redis) = redis else { continue };
-            let database = match &redis.server {
-                RedisServer::Managed(_) => format!("provider {provider}"),
-                RedisServer::ConnectionString(text) => {
-                    let (database, application) = (redis.databaseId, &redis.applicationName);
-                    format!("database {database} of {text} as {application}")
-                }
-            };
+            let settings = scenario.providers.get(provider);
+            let database = settings.and_then(|settings| database(provider, settings));
+            let Some(database) = database else { continue };
             let path = at(["clusters", cluster_name, kind]);
             let Some((first, first_path)) = users.get(&database) else {
                 users.insert(database, (cluster_name, path));
@@ -164,11 +232,8 @@ fn one_connection_under_compare(findings: &mut Findings<'_>) {
     for (index, contender) in scenario.compare.iter().enumerate() {
         let providers = [contender.private(), contender.shared()];
         let shared_server = providers.iter().find(|name| {
-            let redis = scenario
-                .providers
-                .get(**name)
-                .and_then(|settings| settings.redis());
-            redis.is_some_and(|redis| matches!(redis.server, RedisServer::ConnectionString(_)))
+            let settings = scenario.providers.get(**name);
+            settings.is_some_and(named_server)
         });
         if let Some(name) = shared_server {
             let message =
