@@ -8,6 +8,7 @@
 
 pub mod capabilities;
 pub mod inproc;
+pub mod mongo;
 pub mod redis;
 pub mod state_server;
 
@@ -35,6 +36,8 @@ pub enum ProviderSettings {
     RedisSitecore(redis::settings::RedisSitecore),
     /// Our own on Redis: session end at the deadline, wake-ups instead of polls, fenced locks.
     RedisDeadline(redis::settings::RedisDeadline),
+    /// Sitecore's MongoDB provider, with a poller for session end.
+    MongoSitecore(mongo::settings::MongoSitecore),
     /// System.Web's client of the ASP.NET state server.
     StateServer(state_server::settings::StateServerSettings),
 }
@@ -49,6 +52,7 @@ impl ProviderSettings {
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
             Self::RedisDeadline(_) => &capabilities::REDIS_DEADLINE,
+            Self::MongoSitecore(_) => &capabilities::MONGO_SITECORE,
             Self::StateServer(_) => &capabilities::STATE_SERVER,
         }
     }
@@ -57,7 +61,7 @@ impl ProviderSettings {
     #[must_use]
     pub fn redis(&self) -> Option<&redis::settings::RedisSettings> {
         match self {
-            Self::Inproc(_) | Self::StateServer(_) => None,
+            Self::Inproc(_) | Self::MongoSitecore(_) | Self::StateServer(_) => None,
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
@@ -242,5 +246,6 @@ pub async fn connect(
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_)
         | ProviderSettings::RedisDeadline(_) => redis::connect(settings, application).await,
+        ProviderSettings::MongoSitecore(settings) => mongo::connect(settings, application).await,
     }
 }

@@ -9,9 +9,40 @@ use super::variables;
 /// The key of a password in a StackExchange.Redis connection string.
 const KEY: &str = "password";
 
-/// The text with every `password=…` blotted out to the end of its value.
+/// The text with every `password=…` blotted out to the end of its value, and every password of an
+/// address, `mongodb://user:…@host`.
 #[must_use]
 pub fn hide(text: &str) -> String {
+    hide_in_addresses(&hide_values(text))
+}
+
+/// Blots out what stands between the first colon after `://` and the last `@` before what can end
+/// an address. More than a password is gone where a path or an option has an `@`; never less.
+fn hide_in_addresses(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, address) = rest.split_at(at + "://".len());
+        shown.push_str(before);
+        let end = address.find(|c: char| c.is_whitespace() || "\"'`".contains(c));
+        let address = &address[..end.unwrap_or(address.len())];
+        let secret = address
+            .rfind('@')
+            .and_then(|end| Some(address[..end].find(':')? + 1..end));
+        if let Some(secret) = secret {
+            shown.push_str(&address[..secret.start]);
+            shown.push_str(&"*".repeat(secret.len()));
+            shown.push_str(&address[secret.end..]);
+        } else {
+            shown.push_str(address);
+        }
+        rest = &rest[before.len() + address.len()..];
+    }
+    shown.push_str(rest);
+    shown
+}
+
+fn hide_values(text: &str) -> String {
     // ASCII only, so that offsets in both texts agree.
     let lower = text.to_ascii_lowercase();
     let mut shown = String::with_capacity(text.len());
@@ -76,6 +107,14 @@ mod tests {
             ("Password=${A};Encrypt=True", "Password=${A};Encrypt=True"),
             ("a,password=${A:-x,y},z", "a,password=********},z"),
             ("# the password of a", "# the password of a"),
+            (
+                "{ server: \"mongodb://u:p@ss/w@h,i:1/s?x=y\", a: b@c }",
+                "{ server: \"mongodb://u:******@h,i:1/s?x=y\", a: b@c }",
+            ),
+            (
+                "server: mongodb://u@h\nat: c:d@e",
+                "server: mongodb://u@h\nat: c:d@e",
+            ),
         ] {
             assert_eq!(hide(text), shown);
         }
@@ -83,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn positions_stay_true(text in "(password|[ =,\"}\\n]|.){0,40}") {
+        fn positions_stay_true(text in "(password|://|[ :@=,\"}\\n]|.){0,40}") {
             prop_assert_eq!(hide(&text).len(), text.len());
         }
     }
