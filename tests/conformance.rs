@@ -13,8 +13,8 @@ use sessionbench::conformance::{ConformanceError, Subject, examine};
 use sessionbench::providers::ProviderSettings;
 use sessionbench::providers::inproc::Inproc;
 use sessionbench::providers::redis::settings::{
-    Claim, MicrosoftVersion, Notifications, Processing, RedisKeyspace, RedisMicrosoft,
-    RedisSitecore,
+    Claim, MicrosoftVersion, Notifications, Processing, RedisDeadline, RedisKeyspace,
+    RedisMicrosoft, RedisSitecore,
 };
 use sessionbench::providers::state_server::settings::StateServerSettings;
 use sessionbench::servers::state_server::start_program;
@@ -56,6 +56,27 @@ fn microsofts_provider_keeps_the_contract_but_where_its_table_says_otherwise() {
         ..RedisMicrosoft::default()
     });
     assert_documented_on_real_servers(settings.map(ProviderSettings::RedisMicrosoft));
+}
+
+#[test]
+fn microsofts_first_versions_keep_the_contract_but_where_the_table_says_otherwise() {
+    let settings = [
+        MicrosoftVersion::V1From4,
+        MicrosoftVersion::V1From5,
+        MicrosoftVersion::V1From6_1,
+        MicrosoftVersion::V1From6_5,
+    ];
+    let settings = settings.map(|version| RedisMicrosoft {
+        version,
+        ..RedisMicrosoft::default()
+    });
+    assert_documented_on_real_servers(settings.map(ProviderSettings::RedisMicrosoft));
+}
+
+#[test]
+fn our_own_design_keeps_the_contract() {
+    let settings = RedisDeadline::default();
+    assert_documented_on_real_servers([ProviderSettings::RedisDeadline(settings)]);
 }
 
 #[test]
