@@ -10,6 +10,7 @@ pub mod capabilities;
 pub mod expectations;
 pub mod inproc;
 pub mod mongo;
+pub mod pulse;
 pub mod redis;
 pub mod state_server;
 
@@ -97,6 +98,24 @@ impl ProviderSettings {
                     Some("a state server counts minutes itself")
                 }
             },
+        }
+    }
+
+    /// Whether its server is one of ours, started for a run.
+    #[must_use]
+    pub fn is_managed(&self) -> bool {
+        match self {
+            Self::Inproc(_) => true,
+            Self::MongoSitecore(_) => false,
+            Self::StateServer(settings) => {
+                settings.server == state_server::settings::Server::Managed
+            }
+            Self::RedisMicrosoft(_)
+            | Self::RedisKeyspace(_)
+            | Self::RedisSitecore(_)
+            | Self::RedisDeadline(_) => self.redis().is_some_and(|redis| {
+                matches!(redis.server, redis::settings::RedisServer::Managed(_))
+            }),
         }
     }
 

@@ -104,9 +104,9 @@ mod tests {
             ahead_seconds: uncertain_seconds,
             uncertain_seconds,
         };
-        let told = [0.3, 0.1, 0.2].into_iter().fold(None, |known, next| {
-            closer(known, of(next))
-        });
+        let told = [0.3, 0.1, 0.2]
+            .into_iter()
+            .fold(None, |known, next| closer(known, of(next)));
         assert_eq!(told, Some(of(0.1)));
     }
 

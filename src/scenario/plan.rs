@@ -309,7 +309,8 @@ impl fmt::Display for RunOutline {
 }
 
 /// A count with two significant digits, or whole below a hundred, with thousands apart.
-fn rounded(value: f64) -> String {
+#[must_use]
+pub fn rounded(value: f64) -> String {
     if value < 10.0 {
         return format!("{}", (value * 10.0).round() / 10.0);
     }

@@ -100,7 +100,11 @@ impl Admin {
     ///
     /// # Errors
     /// It cannot be asked, refuses, or answers what was not asked for.
-    pub async fn ask<T: FromRedisValue>(&self, at: &Address, command: &Cmd) -> Result<T, StoreError> {
+    pub async fn ask<T: FromRedisValue>(
+        &self,
+        at: &Address,
+        command: &Cmd,
+    ) -> Result<T, StoreError> {
         let request = RequestContext::default();
         let value = self.connections.command_at(at, &request, command).await;
         typed(value?)

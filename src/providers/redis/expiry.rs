@@ -93,7 +93,10 @@ mod tests {
         ] {
             let scan = Scan::new(Some(hz), Some(effort));
             let bound = scan.lateness(keys, keys / ttl).as_secs_f64();
-            assert!((p99 * 0.98..p99 * 2.3).contains(&bound), "{bound} for {p99}");
+            assert!(
+                (p99 * 0.98..p99 * 2.3).contains(&bound),
+                "{bound} for {p99}"
+            );
         }
     }
 

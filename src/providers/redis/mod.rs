@@ -73,18 +73,7 @@ pub async fn connect(
     settings: &ProviderSettings,
     application: &str,
 ) -> Result<Rc<dyn Provider>, ConnectError> {
-    let Some(redis) = settings.redis() else {
-        return Err(ConnectError::Settings("not a Redis provider".to_owned()));
-    };
-    let application =
-        Application::new(&redis.applicationName, application).map_err(ConnectError::Settings)?;
-    let application = match settings {
-        ProviderSettings::RedisMicrosoft(settings) if !Layout::from(settings.version).braces() => {
-            application.without_braces()
-        }
-        _ => application,
-    };
-    check(settings)?;
+    let (redis, application) = named(settings, application)?;
     let server = Server::bring_in(redis, notifications(settings)).await?;
     let admin = Admin::new(server.own_connection(), application.clone());
     let (info, changed_flags) = match server.find(admin.connections().topology()).await {
@@ -115,6 +104,26 @@ pub async fn connect(
         changed_flags,
         work: Rc::default(),
     }))
+}
+
+/// The settings of a Redis provider, checked, and whose keys they name.
+fn named<'a>(
+    settings: &'a ProviderSettings,
+    run: &str,
+) -> Result<(&'a RedisSettings, Application), ConnectError> {
+    let Some(redis) = settings.redis() else {
+        return Err(ConnectError::Settings("not a Redis provider".to_owned()));
+    };
+    let application =
+        Application::new(&redis.applicationName, run).map_err(ConnectError::Settings)?;
+    let application = match settings {
+        ProviderSettings::RedisMicrosoft(settings) if !Layout::from(settings.version).braces() => {
+            application.without_braces()
+        }
+        _ => application,
+    };
+    check(settings)?;
+    Ok((redis, application))
 }
 
 /// What the servers tell of themselves.
@@ -162,20 +171,26 @@ fn introduced(info: ServerInfo, server: &Server) -> ServerInfo {
     }
 }
 
-/// Refuses a cluster to a provider whose scripts touch keys that lie on different masters.
-///
-/// # Errors
-/// Why it cannot be.
-pub fn refuse_cluster(settings: &ProviderSettings, admin: &Admin) -> Result<(), ConnectError> {
-    let sitecore = matches!(settings, ProviderSettings::RedisSitecore(_));
-    if sitecore && admin.connections().topology().is_cluster() {
-        return Err(ConnectError::Settings(
+/// Why a provider cannot run on a cluster; `None` where it can.
+#[must_use]
+pub const fn cluster_refusal(settings: &ProviderSettings) -> Option<&'static str> {
+    match settings {
+        ProviderSettings::RedisSitecore(_) => Some(
             "redis_sitecore cannot run on a Redis Cluster: each of its scripts changes a session \
-             and the one index of all sessions, which lie on different masters"
-                .to_owned(),
-        ));
+             and the one index of all sessions, which lie on different masters",
+        ),
+        _ => None,
     }
-    Ok(())
+}
+
+/// Refuses a cluster to a provider that cannot run on one.
+fn refuse_cluster(settings: &ProviderSettings, admin: &Admin) -> Result<(), ConnectError> {
+    match cluster_refusal(settings) {
+        Some(why) if admin.connections().topology().is_cluster() => {
+            Err(ConnectError::Settings(why.to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks what the types of the settings do not.
