@@ -1,12 +1,25 @@
 //! Private store servers for scenarios that say `managed`: started for a run, gone after it.
 //!
-//! In: settings of the server. Out: its address, for as long as the value lives. A server runs in a
-//! process group of its own, so that Ctrl-C reaches only us and the run can still be written down;
-//! dropping the value kills it, on every way out on which Rust drops values.
+//! In: settings of the server. Out: its address, for as long as the value lives. Dropping the value
+//! stops the server, on every way out on which Rust drops values ([`process`]).
 
+mod process;
 pub mod redis;
 
-pub use redis::{ConfigValue, RedisServer};
+pub use redis::RedisServer;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A value of a server's setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ConfigValue {
+    /// A number.
+    Number(i64),
+    /// A word or several.
+    Text(String),
+}
 
 /// Why a managed server is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

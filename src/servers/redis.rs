@@ -4,31 +4,20 @@
 //! which answers PING just as well. So the server must tell our child's process id before it counts
 //! as started; otherwise the next port is tried.
 
-use super::StartError;
+use super::process::{
+    ATTEMPTS, Directory, Down, Process, START_LIMIT, START_PROBE, Stop, failed, free_port,
+};
+use super::{ConfigValue, StartError};
 use crate::clock;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::process::Command;
 
 /// The program.
 pub const PROGRAM: &str = "redis-server";
 /// How to bring it in.
 pub const REMEDY: &str = "on Debian and Ubuntu: sudo apt-get install redis-server; \
                           on macOS: brew install redis";
-
-/// How long a server may take to come up.
-const START_LIMIT: Duration = Duration::from_secs(10);
-/// Wait between two attempts to reach a server that starts.
-const START_PROBE: Duration = Duration::from_millis(5);
-/// Ports to try.
-const ATTEMPTS: u32 = 5;
 
 /// Settings that the harness decides itself, or that would let a scenario reach beyond its server.
 const RESERVED: [&str; 16] = [
@@ -50,23 +39,11 @@ const RESERVED: [&str; 16] = [
     "unixsocket",
 ];
 
-/// A value in redis.conf.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum ConfigValue {
-    /// A number.
-    Number(i64),
-    /// A word or several.
-    Text(String),
-}
-
 /// A running redis-server of ours. Dropping it kills the server and removes its directory.
 #[derive(Debug)]
 pub struct RedisServer {
-    child: Child,
+    process: Process,
     port: u16,
-    // Dropped after `drop` has killed the server.
-    _directory: Directory,
 }
 
 impl RedisServer {
@@ -100,49 +77,28 @@ impl RedisServer {
     /// Its process, for a way out on which nothing is dropped.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     fn launch(port: u16, settings: &str) -> Result<Self, StartError> {
-        let directory = Directory::new().map_err(failed("its directory"))?;
-        let file = directory.0.join("redis.conf");
+        let directory = Directory::new("redis").map_err(failed("its directory"))?;
+        let file = directory.path().join("redis.conf");
         let config = format!(
             "save \"\"\nappendonly no\n{settings}bind 127.0.0.1\nport {port}\ndaemonize no\ndir \"{}\"\n",
-            directory.0.display()
+            directory.path().display()
         );
         std::fs::write(&file, config).map_err(failed("its configuration"))?;
-        let log = File::create(directory.log()).map_err(failed("its log"))?;
-        let errors = log.try_clone().map_err(failed("its log"))?;
         let mut command = Command::new(PROGRAM);
-        command
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors);
-        #[cfg(unix)]
-        {
-            use std::os::unix::process::CommandExt as _;
-            command.process_group(0);
-        }
-        let child = command.spawn().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => StartError::NotInstalled {
-                program: PROGRAM,
-                remedy: REMEDY.to_owned(),
-            },
-            _ => failed(PROGRAM)(error),
-        })?;
-        Ok(Self {
-            child,
-            port,
-            _directory: directory,
-        })
+        command.arg(&file);
+        let process = Process::launch(command, (PROGRAM, REMEDY), directory, Stop::Kill)?;
+        Ok(Self { process, port })
     }
 
     async fn wait_until_up(&mut self) -> Result<(), Down> {
         let deadline = clock::now() + START_LIMIT;
         loop {
-            if let Ok(Some(_)) = self.child.try_wait() {
-                let log = self._directory.read_log();
+            if self.process.is_gone() {
+                let log = self.process.directory().read_log();
                 return Err(if log.contains("Address already in use") {
                     Down::PortTaken
                 } else {
@@ -161,61 +117,6 @@ impl RedisServer {
                 _ => clock::sleep(START_PROBE).await,
             }
         }
-    }
-}
-
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        // An error means that it is gone already, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Why a server did not come up.
-enum Down {
-    PortTaken,
-    Failed(String),
-}
-
-/// A directory of our own for as long as the value lives. It holds the configuration and the log;
-/// `tempfile` is not worth a dependency of the program for this.
-#[derive(Debug)]
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> std::io::Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("sessionbench-redis-{}-{number}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            let mut builder = std::fs::DirBuilder::new();
-            #[cfg(unix)]
-            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-            match builder.create(&path) {
-                Ok(()) => return Ok(Self(path)),
-                // Left by a process of the same number that was killed.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn log(&self) -> PathBuf {
-        self.0.join("log")
-    }
-
-    fn read_log(&self) -> String {
-        std::fs::read(self.log())
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(Path::new(&self.0));
     }
 }
 
@@ -258,13 +159,6 @@ fn explain(log: &str) -> String {
     lines[from..].join(" ")
 }
 
-fn free_port() -> Result<u16, StartError> {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(failed("a free port"))
-}
-
 /// The process id that the server on this port tells.
 async fn process_id(port: u16) -> redis::RedisResult<u32> {
     let config = redis::AsyncConnectionConfig::new()
@@ -282,11 +176,6 @@ async fn process_id(port: u16) -> redis::RedisResult<u32> {
         .find_map(|line| line.strip_prefix("process_id:"))
         .and_then(|number| number.trim().parse().ok())
         .unwrap_or_default())
-}
-
-fn failed(what: &str) -> impl Fn(std::io::Error) -> StartError + use<> {
-    let what = what.to_owned();
-    move |error| StartError::Failed(format!("{what}: {error}"))
 }
 
 #[cfg(test)]
