@@ -3,9 +3,11 @@
 //! In: settings of the server. Out: its address, for as long as the value lives. Dropping the value
 //! stops the server, on every way out on which Rust drops values ([`process`]).
 
+pub mod postgres;
 mod process;
 pub mod redis;
 
+pub use postgres::PostgresServer;
 pub use redis::RedisServer;
 
 use schemars::JsonSchema;
