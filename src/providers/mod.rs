@@ -8,9 +8,12 @@
 
 pub mod capabilities;
 pub mod inproc;
+pub mod poller;
 pub mod redis;
+mod secret;
 
 pub use capabilities::{Capabilities, Detection};
+pub use secret::Secret;
 
 use crate::session::{Minutes, SessionStateStore, StoreError, StoreKind};
 use async_trait::async_trait;
