@@ -85,7 +85,13 @@ impl Detection {
 }
 
 /// Every provider, in the order of the support matrix.
-pub const ALL: [&Capabilities; 4] = [&INPROC, &REDIS_MICROSOFT, &REDIS_KEYSPACE, &REDIS_SITECORE];
+pub const ALL: [&Capabilities; 5] = [
+    &INPROC,
+    &REDIS_MICROSOFT,
+    &REDIS_KEYSPACE,
+    &REDIS_SITECORE,
+    &SQL_SITECORE,
+];
 
 /// System.Web's in-process store (facts §3).
 pub const INPROC: Capabilities = Capabilities {
@@ -170,5 +176,30 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
         "One session that cannot be decoded stops all session ends behind it.",
         "A handler that throws loses its visit; removal before the handler loses the queue in a crash.",
         "With removal after the handler a claim lasts 120 s (ours): a slower handler runs twice.",
+    ],
+};
+
+/// Sitecore.SessionProvider.Sql (facts §9.1, §9.2).
+pub const SQL_SITECORE: Capabilities = Capabilities {
+    name: "sql_sitecore",
+    title: "Sitecore SQL session provider",
+    detection: Some(Detection::Poll),
+    expected_lateness: "0–2 s plus backlog: one end after the other",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "columns of the session's row: flag, timestamp and a GUID",
+    wait: "poll every 500 ms",
+    steal: "module, at the execution timeout by the web server's clock; shared state after 5 s",
+    sliding: "every get, also of a waiter; update, release, reset (ours)",
+    round_trips: (2, 2),
+    managed_server: Some("postgresql"),
+    notes: &[
+        "Columns and bodies of the genuine procedures are unknown; those that we create are the \
+         simplest that fit. `schema: existing` runs the genuine ones.",
+        "A write whose lock was lost or stolen is dropped without an error.",
+        "A poller that dies between claim and removal leaves the session locked: its end is lost.",
+        "A session that cannot be decoded stays claimed: its end is lost, those behind it are not.",
+        "A session whose time has passed is served until a poller claims it.",
+        "On a genuine database the row of the application's name in `Application` remains.",
     ],
 };

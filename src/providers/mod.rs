@@ -11,6 +11,7 @@ pub mod inproc;
 pub mod poller;
 pub mod redis;
 mod secret;
+pub mod sql;
 
 pub use capabilities::{Capabilities, Detection};
 pub use secret::Secret;
@@ -35,6 +36,8 @@ pub enum ProviderSettings {
     RedisKeyspace(redis::settings::RedisKeyspace),
     /// Sitecore.SessionProvider.Redis: Microsoft's fork with a poller for session end.
     RedisSitecore(redis::settings::RedisSitecore),
+    /// Sitecore's SQL provider over its stored procedures, on SQL Server and on PostgreSQL.
+    SqlSitecore(sql::settings::SqlSitecore),
 }
 
 impl ProviderSettings {
@@ -46,6 +49,7 @@ impl ProviderSettings {
             Self::RedisMicrosoft(_) => &capabilities::REDIS_MICROSOFT,
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
+            Self::SqlSitecore(_) => &capabilities::SQL_SITECORE,
         }
     }
 
@@ -53,10 +57,19 @@ impl ProviderSettings {
     #[must_use]
     pub fn redis(&self) -> Option<&redis::settings::RedisSettings> {
         match self {
-            Self::Inproc(_) => None,
+            Self::Inproc(_) | Self::SqlSitecore(_) => None,
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
+        }
+    }
+
+    /// The database settings, for a provider that uses a SQL database.
+    #[must_use]
+    pub fn sql(&self) -> Option<&sql::settings::SqlSettings> {
+        match self {
+            Self::SqlSitecore(settings) => Some(&settings.sql),
+            _ => None,
         }
     }
 }
@@ -230,5 +243,6 @@ pub async fn connect(
         ProviderSettings::RedisMicrosoft(_)
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_) => redis::connect(settings, application).await,
+        ProviderSettings::SqlSitecore(_) => sql::connect(settings, application).await,
     }
 }
