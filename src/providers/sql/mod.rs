@@ -21,13 +21,13 @@ pub mod call;
 pub mod connection_string;
 pub mod error;
 mod keywords;
-mod pool;
-mod postgres;
+pub mod pool;
+pub mod postgres;
 pub mod schema;
 mod server;
 pub mod settings;
 pub mod sitecore;
-mod sql_server;
+pub mod sql_server;
 mod stream;
 mod tls;
 

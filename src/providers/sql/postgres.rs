@@ -127,6 +127,9 @@ impl PostgresConnection {
             return Ok(reply);
         };
         for (at, column) in row.columns().iter().enumerate() {
+            if *column.type_() == Type::VOID {
+                continue;
+            }
             match read(row, at)? {
                 Value::Int(returned) if column.name() == RETURN_VALUE => reply.returned = returned,
                 value => reply.values.push((column.name().to_owned(), value)),

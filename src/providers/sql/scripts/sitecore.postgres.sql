@@ -28,8 +28,8 @@ CREATE INDEX "SessionState_Expires" ON "SessionState" ("Application", "Expires")
 CREATE FUNCTION "GetApplicationId" (IN "name" varchar(280), OUT "id" uuid)
 LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO "Application" ("Name") VALUES ($1) ON CONFLICT ("Name") DO NOTHING;
-    SELECT a."Id" INTO "id" FROM "Application" AS a WHERE a."Name" = $1;
+    INSERT INTO "Application" ("Name") VALUES ("name") ON CONFLICT ("Name") DO NOTHING;
+    SELECT a."Id" INTO "id" FROM "Application" AS a WHERE a."Name" = "name";
 END
 $$;
 
@@ -49,7 +49,7 @@ DECLARE
 BEGIN
     "returnValue" := 0;
     SELECT * INTO found_session FROM "SessionState" AS s
-        WHERE s."Application" = $1 AND s."Id" = $2 FOR UPDATE;
+        WHERE s."Application" = "application" AND s."Id" = "id" FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -66,7 +66,7 @@ BEGIN
     UPDATE "SessionState" AS s
         SET "Expires" = clock_timestamp() + s."Timeout" * interval '1 minute',
             "Flags" = CASE WHEN s."Locked" THEN s."Flags" ELSE 0 END
-        WHERE s."Application" = $1 AND s."Id" = $2;
+        WHERE s."Application" = "application" AND s."Id" = "id";
 END
 $$;
 
@@ -86,7 +86,7 @@ DECLARE
 BEGIN
     "returnValue" := 0;
     SELECT * INTO found_session FROM "SessionState" AS s
-        WHERE s."Application" = $1 AND s."Id" = $2 FOR UPDATE;
+        WHERE s."Application" = "application" AND s."Id" = "id" FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -98,7 +98,7 @@ BEGIN
         "lockCookie" := found_session."LockCookie";
         UPDATE "SessionState" AS s
             SET "Expires" = clock_timestamp() + s."Timeout" * interval '1 minute'
-            WHERE s."Application" = $1 AND s."Id" = $2;
+            WHERE s."Application" = "application" AND s."Id" = "id";
         RETURN;
     END IF;
     "flags" := found_session."Flags";
@@ -110,7 +110,7 @@ BEGIN
             "LockTimestamp" = "lockTimestamp",
             "LockCookie" = "lockCookie",
             "Flags" = 0
-        WHERE s."Application" = $1 AND s."Id" = $2;
+        WHERE s."Application" = "application" AND s."Id" = "id";
 END
 $$;
 
@@ -125,14 +125,14 @@ CREATE FUNCTION "SetAndReleaseItem" (
 RETURNS void
 LANGUAGE sql AS $$
     UPDATE "SessionState" AS s
-        SET "Expires" = clock_timestamp() + $5 * interval '1 minute',
+        SET "Expires" = clock_timestamp() + "timeout" * interval '1 minute',
             "Locked" = false,
             "LockTimestamp" = NULL,
             "LockCookie" = NULL,
-            "Timeout" = $5,
-            "Flags" = $4,
-            "Item" = $6
-        WHERE s."Application" = $1 AND s."Id" = $2 AND s."LockCookie" = $3;
+            "Timeout" = "timeout",
+            "Flags" = "flags",
+            "Item" = "item"
+        WHERE s."Application" = "application" AND s."Id" = "id" AND s."LockCookie" = "lockCookie";
 $$;
 
 CREATE FUNCTION "ReleaseItem" (
@@ -147,7 +147,7 @@ LANGUAGE sql AS $$
             "Locked" = false,
             "LockTimestamp" = NULL,
             "LockCookie" = NULL
-        WHERE s."Application" = $1 AND s."Id" = $2 AND s."LockCookie" = $3;
+        WHERE s."Application" = "application" AND s."Id" = "id" AND s."LockCookie" = "lockCookie";
 $$;
 
 CREATE FUNCTION "RemoveItem" (
@@ -158,7 +158,7 @@ CREATE FUNCTION "RemoveItem" (
 RETURNS void
 LANGUAGE sql AS $$
     DELETE FROM "SessionState" AS s
-        WHERE s."Application" = $1 AND s."Id" = $2 AND s."LockCookie" = $3;
+        WHERE s."Application" = "application" AND s."Id" = "id" AND s."LockCookie" = "lockCookie";
 $$;
 
 CREATE FUNCTION "InsertItem" (
@@ -171,7 +171,7 @@ CREATE FUNCTION "InsertItem" (
 RETURNS void
 LANGUAGE sql AS $$
     INSERT INTO "SessionState" ("Application", "Id", "Expires", "Timeout", "Flags", "Item")
-        VALUES ($1, $2, clock_timestamp() + $4 * interval '1 minute', $4, $5, $3);
+        VALUES ("application", "id", clock_timestamp() + "timeout" * interval '1 minute', "timeout", "flags", "item");
 $$;
 
 CREATE FUNCTION "ResetItemTimeout" (IN "application" uuid, IN "id" varchar(88))
@@ -179,7 +179,7 @@ RETURNS void
 LANGUAGE sql AS $$
     UPDATE "SessionState" AS s
         SET "Expires" = clock_timestamp() + s."Timeout" * interval '1 minute'
-        WHERE s."Application" = $1 AND s."Id" = $2;
+        WHERE s."Application" = "application" AND s."Id" = "id";
 $$;
 
 CREATE FUNCTION "GetExpiredItemExclusive" (
@@ -193,13 +193,13 @@ CREATE FUNCTION "GetExpiredItemExclusive" (
 LANGUAGE plpgsql AS $$
 BEGIN
     SELECT s."Id", s."Item" INTO "id", "item" FROM "SessionState" AS s
-        WHERE s."Application" = $1 AND NOT s."Locked" AND s."Expires" <= $2
+        WHERE s."Application" = "application" AND NOT s."Locked" AND s."Expires" <= "lockTimestamp"
         ORDER BY s."Expires" LIMIT 1
         FOR UPDATE SKIP LOCKED;
     "returnValue" := CASE WHEN FOUND THEN 1 ELSE 0 END;
     UPDATE "SessionState" AS s
-        SET "Locked" = true, "LockTimestamp" = $2, "LockCookie" = $3
-        WHERE s."Application" = $1 AND s."Id" = "id";
+        SET "Locked" = true, "LockTimestamp" = "lockTimestamp", "LockCookie" = "lockCookie"
+        WHERE s."Application" = "application" AND s."Id" = "id";
 END
 $$;
 
