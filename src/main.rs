@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => cli::report::report(&arguments),
         Command::Providers(arguments) => cli::providers::providers(&arguments),
         Command::Schema(arguments) => cli::schema::schema(&arguments),
+        Command::SqlSchema(arguments) => cli::sql_schema::sql_schema(&arguments),
     };
     cli::exit_code(outcome)
 }

@@ -10,6 +10,7 @@ pub mod providers;
 pub mod report;
 pub mod run;
 pub mod schema;
+pub mod sql_schema;
 
 use crate::result;
 use clap::{Parser, Subcommand};
@@ -46,6 +47,8 @@ pub enum Command {
     Providers(providers::ProvidersArguments),
     /// Print a JSON Schema
     Schema(schema::SchemaArguments),
+    /// Print the tables and procedures that a SQL provider creates
+    SqlSchema(sql_schema::SqlSchemaArguments),
 }
 
 /// How a subcommand went.

@@ -31,7 +31,7 @@ pub const DATABASE: &str = "postgres";
 const MAX_CONNECTIONS: i64 = 500;
 
 /// Settings that the harness decides itself, or that would let a scenario reach beyond its server.
-const RESERVED: [&str; 24] = [
+pub const RESERVED: [&str; 24] = [
     "archive_cleanup_command",
     "archive_command",
     "config_file",

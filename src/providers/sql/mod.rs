@@ -31,7 +31,7 @@ pub mod sql_server;
 mod stream;
 mod tls;
 
-use self::pool::Pool;
+use self::pool::{Connection, Pool};
 use self::schema::{Schema, SchemaError};
 use self::server::Server;
 use self::settings::{SchemaOrigin, SqlSettings, SqlSitecore};
@@ -62,7 +62,10 @@ pub async fn connect(
     let mut connection = server.connect().await?;
     let info = server.info(&mut connection).await?;
     match sitecore.sql.schema {
-        SchemaOrigin::Create => schema.check_vacant(&mut connection).await?,
+        SchemaOrigin::Create => {
+            Schema::occupy(&mut connection).await?;
+            schema.check_vacant(&mut connection).await?;
+        }
         SchemaOrigin::Existing => schema.check_existing(&mut connection).await?,
     }
     Ok(Rc::new(SqlProvider {
@@ -72,6 +75,7 @@ pub async fn connect(
         admin: server.own_pool(),
         server,
         info,
+        own: RefCell::new(Some(connection)),
         created: OnceCell::new(),
         guests: Rc::default(),
         work: Rc::default(),
@@ -117,6 +121,8 @@ struct SqlProvider {
     admin: Pool,
     server: Server,
     info: ServerInfo,
+    /// The connection that occupies the database while our tables are in it.
+    own: RefCell<Option<Connection>>,
     /// Whether our tables are there.
     created: OnceCell<()>,
     guests: Rc<Guests>,
@@ -200,6 +206,7 @@ impl Provider for SqlProvider {
             }
             SchemaOrigin::Create => {}
         }
+        self.own.take();
         self.admin.clear();
         Ok(())
     }

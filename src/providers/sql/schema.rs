@@ -20,7 +20,7 @@ const MARK: &str = "made by sessionbench";
 const PROPERTY: &str = "sessionbench";
 
 /// The genuine minute.
-const MINUTE: Duration = Duration::from_secs(60);
+pub const MINUTE: Duration = Duration::from_secs(60);
 
 /// Tables and procedures of a provider.
 #[derive(Debug)]
@@ -44,6 +44,9 @@ pub enum SchemaError {
          or use what is there with `schema: existing`", .0.join(", ")
     )]
     Taken(Vec<String>),
+    /// Another run, or another provider block of this one, uses the database.
+    #[error("sessionbench uses this database already, in another run or by another provider block")]
+    InUse,
     /// Procedures are missing.
     #[error(
         "the database has no procedure {}, or its user may not see it: name a session database, \
@@ -90,6 +93,32 @@ impl Schema {
                 &format!("DATEADD(MILLISECOND, {milliseconds} * "),
             ),
         }
+    }
+
+    /// Takes the database for as long as the connection lives, so that no second run replaces its
+    /// tables meanwhile.
+    ///
+    /// # Errors
+    /// [`SchemaError::InUse`], or the database cannot be asked.
+    pub async fn occupy(connection: &mut Connection) -> Result<(), SchemaError> {
+        let (text, taken) = match connection.dialect() {
+            Dialect::Postgres => (
+                "SELECT pg_try_advisory_lock(hashtext('sessionbench'))",
+                Value::Bit(true),
+            ),
+            Dialect::SqlServer => (
+                "DECLARE @result int; \
+                 EXEC @result = sp_getapplock @Resource = N'sessionbench', \
+                 @LockMode = N'Exclusive', @LockOwner = N'Session', @LockTimeout = 0; \
+                 SELECT @result",
+                Value::Int(0),
+            ),
+        };
+        let rows = connection.query(text, &[]).await?;
+        if rows == [[taken]] {
+            return Ok(());
+        }
+        Err(SchemaError::InUse)
     }
 
     /// Makes sure that the database has nothing of these names but what we made ourselves.
@@ -245,3 +274,6 @@ fn found(rows: Vec<Vec<Value>>) -> impl Iterator<Item = (String, Option<String>)
         Some((name.to_string(), mark))
     })
 }
+
+#[cfg(test)]
+mod tests;

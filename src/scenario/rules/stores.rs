@@ -1,10 +1,14 @@
 //! Rules about the servers behind providers: what a scenario may set, and which clusters may share.
 
 use super::{Findings, at};
+use crate::providers::ProviderSettings;
 use crate::providers::redis::settings::{RedisServer, RedisSettings};
+use crate::providers::sql::connection_string::ConnectionString;
+use crate::providers::sql::settings::{DatabaseServer, SchemaOrigin, SqlSettings, SqlSitecore};
 use crate::scenario::path::Path;
 use crate::scenario::problem::{Label, Problem};
 use crate::scenario::suggest;
+use crate::servers::postgres;
 use crate::topology::settings::Role;
 use std::collections::BTreeMap;
 
@@ -27,28 +31,26 @@ const OURS: [&str; 11] = [
 pub fn check(findings: &mut Findings<'_>) {
     let scenario = findings.scenario;
     for (name, settings) in &scenario.providers {
+        let path = at(["providers", name, settings.capabilities().name]);
+        if let ProviderSettings::SqlSitecore(sitecore) = settings {
+            session_type(findings, &path, sitecore);
+        }
+        if let Some(sql) = settings.sql() {
+            database(findings, &path, sql);
+        }
         let Some(redis) = settings.redis() else {
             continue;
         };
-        let path = at(["providers", name, settings.capabilities().name]);
         application_name(findings, &path, redis);
         match &redis.server {
             RedisServer::Managed(managed) => {
-                let path = path.key("server").key("managed").key("config");
-                for key in managed.config.keys() {
-                    let lower = key.to_lowercase();
-                    if !OURS.contains(&lower.as_str()) {
-                        continue;
-                    }
-                    let span = findings.document.locate_key(&path.key(key));
-                    findings.push(
-                        Problem::error(format!("`{key}` of a managed server is not yours to set"))
-                            .label(span, "set by the harness")
-                            .help(
-                                "the server is private: on loopback, in memory, gone after the run",
-                            ),
-                    );
-                }
+                not_ours_to_set(
+                    findings,
+                    &path,
+                    managed.config.keys(),
+                    &OURS,
+                    "in memory, gone after the run",
+                );
             }
             RedisServer::ConnectionString(text) => {
                 connection_string(findings, &path.key("server"), text);
@@ -57,6 +59,92 @@ pub fn check(findings: &mut Findings<'_>) {
     }
     one_database_each(findings);
     one_connection_under_compare(findings);
+}
+
+/// Settings of a managed server that the harness decides.
+fn not_ours_to_set<'a>(
+    findings: &mut Findings<'_>,
+    provider: &Path,
+    keys: impl Iterator<Item = &'a String>,
+    reserved: &[&str],
+    kept: &str,
+) {
+    let path = provider.key("server").key("managed").key("config");
+    for key in keys {
+        let lower = key.to_lowercase();
+        if !reserved.contains(&lower.as_str()) {
+            continue;
+        }
+        let span = findings.document.locate_key(&path.key(key));
+        findings.push(
+            Problem::error(format!("`{key}` of a managed server is not yours to set"))
+                .label(span, "set by the harness")
+                .help(format!("the server is private: on loopback, {kept}")),
+        );
+    }
+}
+
+/// The database of a SQL provider, and whose tables it has.
+fn database(findings: &mut Findings<'_>, path: &Path, sql: &SqlSettings) {
+    let server = path.key("server");
+    match &sql.server {
+        DatabaseServer::Managed(managed) => {
+            let kept = "in a temporary directory, gone after the run";
+            let keys = managed.config.keys();
+            not_ours_to_set(findings, path, keys, &postgres::RESERVED, kept);
+            if sql.schema == SchemaOrigin::Existing {
+                findings
+                    .error(
+                        &path.key("schema"),
+                        "a managed database has no tables yet",
+                        "nothing exists there",
+                    )
+                    .advise("use `schema: create`, or name a session database under `server`");
+            }
+        }
+        DatabaseServer::ConnectionString(text) => {
+            if suggest::nearest(text, ["managed"]).is_some() {
+                findings
+                    .error(&server, format!("`{text}` is no server"), "not known")
+                    .advise("did you mean `managed`?");
+                return;
+            }
+            match text.parse::<ConnectionString>() {
+                Ok(found) => {
+                    for warning in found.warnings {
+                        findings.warning(&server, warning, "in this connection string");
+                    }
+                }
+                Err(error) => {
+                    findings.error(&server, error.to_string(), "not a connection string");
+                }
+            }
+        }
+    }
+    // The store adds a session's minutes to its clock itself (design §5).
+    if sql.schema == SchemaOrigin::Existing && findings.scenario.time.scale != 1.0 {
+        findings
+            .error(
+                &path.key("schema"),
+                "procedures that exist already count in whole minutes, so `time.scale` must be 1",
+                "not ours to scale",
+            )
+            .advise("leave `time.scale` out, or use `schema: create`");
+    }
+}
+
+/// The application's name fits into its column with what the harness appends.
+fn session_type(findings: &mut Findings<'_>, path: &Path, sitecore: &SqlSitecore) {
+    let name = &sitecore.sessionType;
+    if name.trim().is_empty() || name.chars().any(char::is_control) || name.chars().count() > 200 {
+        findings
+            .error(
+                &path.key("sessionType"),
+                "`sessionType` names the application",
+                "empty, too long, or with control characters",
+            )
+            .advise("use up to 200 characters");
+    }
 }
 
 /// Keys are matched by pattern (`{app}_*_Timeout`), so the name must not be one.
@@ -105,6 +193,38 @@ fn connection_string(findings: &mut Findings<'_>, path: &Path, text: &str) {
     }
 }
 
+/// What stands behind a provider.
+struct Store {
+    /// Tells databases apart.
+    database: String,
+    /// Whether it is a server that runs already.
+    runs_already: bool,
+}
+
+impl Store {
+    /// The store of a provider that has a server.
+    fn of(provider: &str, settings: &ProviderSettings) -> Option<Self> {
+        let named = if let Some(redis) = settings.redis() {
+            match &redis.server {
+                RedisServer::Managed(_) => None,
+                RedisServer::ConnectionString(text) => {
+                    let (database, application) = (redis.databaseId, &redis.applicationName);
+                    Some(format!("database {database} of {text} as {application}"))
+                }
+            }
+        } else {
+            match &settings.sql()?.server {
+                DatabaseServer::Managed(_) => None,
+                DatabaseServer::ConnectionString(text) => Some(format!("the database {text}")),
+            }
+        };
+        Some(Self {
+            runs_already: named.is_some(),
+            database: named.unwrap_or_else(|| format!("provider {provider}")),
+        })
+    }
+}
+
 /// Each cluster has a session database of its own (seeds 001, 003).
 fn one_database_each(findings: &mut Findings<'_>) {
     let scenario = findings.scenario;
@@ -115,18 +235,11 @@ fn one_database_each(findings: &mut Findings<'_>) {
         let stores = [("private", &cluster.private), ("shared", &cluster.shared)];
         for (kind, provider) in stores {
             let Some(provider) = provider else { continue };
-            let redis = scenario
-                .providers
-                .get(provider)
-                .and_then(|settings| settings.redis());
-            let Some(redis) = redis else { continue };
-            let database = match &redis.server {
-                RedisServer::Managed(_) => format!("provider {provider}"),
-                RedisServer::ConnectionString(text) => {
-                    let (database, application) = (redis.databaseId, &redis.applicationName);
-                    format!("database {database} of {text} as {application}")
-                }
+            let settings = scenario.providers.get(provider);
+            let Some(store) = settings.and_then(|settings| Store::of(provider, settings)) else {
+                continue;
             };
+            let database = store.database;
             let path = at(["clusters", cluster_name, kind]);
             let Some((first, first_path)) = users.get(&database) else {
                 users.insert(database, (cluster_name, path));
@@ -164,11 +277,9 @@ fn one_connection_under_compare(findings: &mut Findings<'_>) {
     for (index, contender) in scenario.compare.iter().enumerate() {
         let providers = [contender.private(), contender.shared()];
         let shared_server = providers.iter().find(|name| {
-            let redis = scenario
-                .providers
-                .get(**name)
-                .and_then(|settings| settings.redis());
-            redis.is_some_and(|redis| matches!(redis.server, RedisServer::ConnectionString(_)))
+            let settings = scenario.providers.get(**name);
+            let store = settings.and_then(|settings| Store::of(name, settings));
+            store.is_some_and(|store| store.runs_already)
         });
         if let Some(name) = shared_server {
             let message =
