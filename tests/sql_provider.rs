@@ -402,11 +402,8 @@ mod managed {
             use sessionbench::servers::{PostgresServer, postgres};
             let server = PostgresServer::start(&Default::default()).await.unwrap();
             let (user, port) = (postgres::USER, server.port());
-            let provider = connect(
-                &at(format!("postgres://{user}@127.0.0.1:{port}/postgres")),
-                "",
-            );
-            let provider = provider.await.unwrap();
+            let settings = at(format!("postgres://{user}@127.0.0.1:{port}/postgres"));
+            let provider = connect(&settings, "").await.unwrap();
             let store = provider.open(&seat(0)).await.unwrap();
             store_new(&store, id(7), "hello").await;
             drop(server);

@@ -1,7 +1,8 @@
 -- The session database of sessionbench's sql_sitecore on SQL Server 2016 and later and Azure SQL.
 --
 -- Names and parameters of the procedures are those of Sitecore's; tables, bodies and the order in
--- which expired sessions are claimed are ours, for the genuine ones are not public.
+-- which expired sessions are claimed are ours, for the genuine ones are not public. Deadlines are
+-- datetime2, since datetime rounds to a 300th of a second, which would end sessions too early.
 
 CREATE TABLE [dbo].[Application] (
     [Id] uniqueidentifier NOT NULL PRIMARY KEY DEFAULT NEWID(),
@@ -12,8 +13,8 @@ GO
 CREATE TABLE [dbo].[SessionState] (
     [Application] uniqueidentifier NOT NULL,
     [Id] nvarchar(88) NOT NULL,
-    [Created] datetime NOT NULL DEFAULT GETUTCDATE(),
-    [Expires] datetime NOT NULL,
+    [Created] datetime2(3) NOT NULL DEFAULT SYSUTCDATETIME(),
+    [Expires] datetime2(3) NOT NULL,
     [Locked] bit NOT NULL DEFAULT 0,
     [LockTimestamp] datetime NULL,
     [LockCookie] varchar(32) NULL,
@@ -60,7 +61,7 @@ BEGIN
             @flags = CASE WHEN [Locked] = 0 THEN [Flags] ELSE 0 END,
             @item = CASE WHEN [Locked] = 0 THEN [Item] ELSE NULL END,
             [Flags] = CASE WHEN [Locked] = 0 THEN 0 ELSE [Flags] END,
-            [Expires] = DATEADD(MINUTE, [Timeout], GETUTCDATE())
+            [Expires] = DATEADD(MINUTE, [Timeout], SYSUTCDATETIME())
         WHERE [Application] = @application AND [Id] = @id;
     IF @@ROWCOUNT = 0
         RETURN 0;
@@ -96,7 +97,7 @@ BEGIN
             [LockCookie] = CASE WHEN [Locked] = 0 THEN @proposed ELSE [LockCookie] END,
             [Flags] = CASE WHEN [Locked] = 0 THEN 0 ELSE [Flags] END,
             [Locked] = 1,
-            [Expires] = DATEADD(MINUTE, [Timeout], GETUTCDATE())
+            [Expires] = DATEADD(MINUTE, [Timeout], SYSUTCDATETIME())
         WHERE [Application] = @application AND [Id] = @id;
     IF @@ROWCOUNT = 0
         RETURN 0;
@@ -116,7 +117,7 @@ AS
 BEGIN
     SET NOCOUNT ON;
     UPDATE [dbo].[SessionState] WITH (ROWLOCK)
-        SET [Expires] = DATEADD(MINUTE, @timeout, GETUTCDATE()),
+        SET [Expires] = DATEADD(MINUTE, @timeout, SYSUTCDATETIME()),
             [Locked] = 0,
             [LockTimestamp] = NULL,
             [LockCookie] = NULL,
@@ -135,7 +136,7 @@ AS
 BEGIN
     SET NOCOUNT ON;
     UPDATE [dbo].[SessionState] WITH (ROWLOCK)
-        SET [Expires] = DATEADD(MINUTE, [Timeout], GETUTCDATE()),
+        SET [Expires] = DATEADD(MINUTE, [Timeout], SYSUTCDATETIME()),
             [Locked] = 0,
             [LockTimestamp] = NULL,
             [LockCookie] = NULL
@@ -166,7 +167,7 @@ BEGIN
     SET NOCOUNT ON;
     INSERT INTO [dbo].[SessionState] ([Application], [Id], [Expires], [Timeout], [Flags], [Item])
         VALUES (
-            @application, @id, DATEADD(MINUTE, @timeout, GETUTCDATE()), @timeout, @flags,
+            @application, @id, DATEADD(MINUTE, @timeout, SYSUTCDATETIME()), @timeout, @flags,
             CAST(@item AS varbinary(max))
         );
 END
@@ -179,7 +180,7 @@ AS
 BEGIN
     SET NOCOUNT ON;
     UPDATE [dbo].[SessionState] WITH (ROWLOCK)
-        SET [Expires] = DATEADD(MINUTE, [Timeout], GETUTCDATE())
+        SET [Expires] = DATEADD(MINUTE, [Timeout], SYSUTCDATETIME())
         WHERE [Application] = @application AND [Id] = @id;
 END
 GO
