@@ -1,5 +1,6 @@
 //! A simulation and benchmarking harness for the session-state stores of ASP.NET and Sitecore sites.
 
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod engine;
@@ -13,3 +14,4 @@ pub mod servers;
 pub mod session;
 pub mod topology;
 pub mod traffic;
+pub mod usage;

@@ -1,9 +1,10 @@
 //! The simulator: CPU per page request and memory per live contact, in virtual time.
 
 use sessionbench::engine::{Clock, Interrupt, Phase, Progress, play_all};
-use sessionbench::measure::{Live, ProcessUse};
+use sessionbench::measure::Live;
 use sessionbench::result::{LeftOut, Run};
 use sessionbench::scenario;
+use sessionbench::usage::ProcessUse;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;

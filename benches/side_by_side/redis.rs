@@ -3,7 +3,7 @@
 
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use sessionbench::clock::{self, Instant};
-use sessionbench::measure::{EndDesign, ProcessUse, Recorder, Setup};
+use sessionbench::measure::{EndDesign, Recorder, Setup};
 use sessionbench::providers::redis::settings::{RedisMicrosoft, RedisSettings};
 use sessionbench::providers::{self, Provider, ProviderSettings, Seat};
 use sessionbench::session::module::{
@@ -15,6 +15,7 @@ use sessionbench::session::stamp::set_payload;
 use sessionbench::session::value::TextPool;
 use sessionbench::session::{Minutes, RequestContext, SessionId, Stamp, StoreKind};
 use sessionbench::traffic::shared_id;
+use sessionbench::usage::ProcessUse;
 use std::cell::Cell;
 use std::process::Command;
 use std::rc::Rc;

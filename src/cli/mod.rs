@@ -11,6 +11,7 @@ pub mod report;
 pub mod run;
 pub mod schema;
 pub mod sql_schema;
+pub mod state_server;
 
 use crate::result;
 use clap::{Parser, Subcommand};
@@ -49,6 +50,8 @@ pub enum Command {
     Schema(schema::SchemaArguments),
     /// Print the tables and procedures that a SQL provider creates
     SqlSchema(sql_schema::SqlSchemaArguments),
+    /// Serve session state as the ASP.NET state server does, until Ctrl-C
+    StateServer(state_server::StateServerArguments),
 }
 
 /// How a subcommand went.

@@ -59,6 +59,23 @@ impl Browser {
         site.owner(&self.contact, self.device, self.cluster.into())
     }
 
+    /// Tells the server that the browser is bound to that it is about to ask for its sessions.
+    ///
+    /// With a hundred thousand live contacts nothing about this one is in the processor's caches.
+    /// Asking for all of it at once takes as long as asking for one thing, and other work can be
+    /// done meanwhile.
+    pub fn prefetch(&self, site: &Site) {
+        let (Some(server), Some(cookie)) = (self.affinity.get(), self.cookie.get()) else {
+            return;
+        };
+        let server = &site.clusters[self.cluster as usize].servers[server as usize];
+        let private = site.traffic.private_id(self.key(), cookie.get());
+        server.private.prefetch(private);
+        if let Some(module) = &server.shared {
+            module.prefetch(shared_id(site.traffic.seed, self.owner(site)));
+        }
+    }
+
     /// The number of the session id that a request sends or is given.
     fn id_number(&self) -> NonZeroU32 {
         self.cookie.get().unwrap_or_else(|| {
@@ -70,51 +87,62 @@ impl Browser {
 }
 
 /// Plays one page request and records it.
-pub async fn page_request(site: &Site, browser: &Browser, plan: &RequestPlan, intended: Instant) {
-    site.recorder.request_intended();
-    let cluster = &site.clusters[browser.cluster as usize];
-    let route = Route {
-        affinity: browser.affinity.get().map(u32::from),
-        drawn: plan.route,
-    };
-    let at = cluster.route(route);
-    browser.affinity.set(Some(at as u16));
-    let server = &cluster.servers[at as usize];
-    let in_progress = server.begin();
-    let sent = clock::now();
-    let request = Request {
-        number: site.next_request(),
-        started: sent,
-        context: RequestContext::default(),
-    };
-    site.recorder.request_sent(server.index, sent);
-    let has_cookie = browser.cookie.get().is_some();
-    let id_number = browser.id_number();
-    let owner = browser.owner(site);
-    let page = PageRequest {
-        site,
-        browser,
-        plan,
-        cluster,
-        server,
-        request: &request,
-        has_cookie,
-        id_number,
-        private: site.traffic.private_id(browser.key(), id_number.get()),
-        owner,
-        shared: shared_id(site.traffic.seed, owner),
-    };
-    let failure = page.serve().await.err();
-    drop(in_progress);
-    site.recorder.request_done(&RequestDone {
-        server: server.index,
-        intended,
-        sent,
-        done: clock::now(),
-        way: plan.way,
-        failure,
-        context: &request.context,
-    });
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an async function keeps its arguments twice"
+)]
+pub fn page_request(
+    site: &Site,
+    browser: &Browser,
+    plan: &RequestPlan,
+    intended: Instant,
+) -> impl Future<Output = ()> {
+    async move {
+        site.recorder.request_intended();
+        let cluster = &site.clusters[browser.cluster as usize];
+        let route = Route {
+            affinity: browser.affinity.get().map(u32::from),
+            drawn: plan.route,
+        };
+        let at = cluster.route(route);
+        browser.affinity.set(Some(at as u16));
+        let server = &cluster.servers[at as usize];
+        let in_progress = server.begin();
+        let sent = clock::now();
+        let request = Request {
+            number: site.next_request(),
+            started: sent,
+            context: RequestContext::default(),
+        };
+        site.recorder.request_sent(server.index, sent);
+        let has_cookie = browser.cookie.get().is_some();
+        let id_number = browser.id_number();
+        let owner = browser.owner(site);
+        let page = PageRequest {
+            site,
+            browser,
+            plan,
+            cluster,
+            server,
+            request: &request,
+            has_cookie,
+            id_number,
+            private: site.traffic.private_id(browser.key(), id_number.get()),
+            owner,
+            shared: shared_id(site.traffic.seed, owner),
+        };
+        let failure = page.serve().await.err();
+        drop(in_progress);
+        site.recorder.request_done(&RequestDone {
+            server: server.index,
+            intended,
+            sent,
+            done: clock::now(),
+            way: plan.way,
+            failure,
+            context: &request.context,
+        });
+    }
 }
 
 /// A page request on its CD server.
@@ -136,7 +164,6 @@ struct PageRequest<'a> {
 
 impl PageRequest<'_> {
     async fn serve(&self) -> Result<(), Failure> {
-        self.prefetch();
         let served = match self.plan.way {
             Way::Sessionless => self.without_session().await,
             _ => self.with_session().await,
@@ -149,15 +176,6 @@ impl PageRequest<'_> {
             let _ = module.end_request(self.request, self.shared).await;
         }
         served
-    }
-
-    /// With a hundred thousand live contacts nothing about this one is in the processor's caches.
-    /// Asking for all of it at once takes as long as asking for one thing.
-    fn prefetch(&self) {
-        self.server.private.prefetch(self.private);
-        if let Some(module) = &self.server.shared {
-            module.prefetch(self.shared);
-        }
     }
 
     async fn without_session(&self) -> Result<(), Failure> {

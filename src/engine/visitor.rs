@@ -71,6 +71,7 @@ async fn view_page(
     plan: VisitPlan,
     intended: Instant,
 ) -> Duration {
+    browser.prefetch(site);
     let key = browser.key();
     let draw = |request| site.traffic.request(key, visit, page, request);
     let PagePlan { ajax, think_time } = site.traffic.page(key, browser.robot(), visit, page);

@@ -6,7 +6,8 @@
 use super::site::Site;
 use super::{Interrupt, Phase, Progress};
 use crate::clock::{self, Instant};
-use crate::measure::{Live, ProcessUse, Recorder};
+use crate::measure::{Live, Recorder};
+use crate::usage::ProcessUse;
 use std::rc::Rc;
 use std::time::Duration;
 

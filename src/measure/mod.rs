@@ -14,14 +14,12 @@ mod integrity;
 mod ledger;
 mod life;
 mod locks;
-mod process;
 mod requests;
 mod timeline;
 mod values;
 
 pub use integrity::Promise;
 pub use ledger::{EndDesign, RaisedEnd};
-pub use process::ProcessUse;
 pub use requests::{Failure, RequestDone};
 pub use values::Values;
 
@@ -133,7 +131,7 @@ pub struct Recorded {
 }
 
 /// How often old sessions are forgotten, in seconds.
-const FORGET_EVERY: u64 = 30;
+const FORGET_EVERY: u64 = 60;
 
 impl Recorder {
     /// A recorder for one run.

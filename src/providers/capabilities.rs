@@ -85,8 +85,9 @@ impl Detection {
 }
 
 /// Every provider, in the order of the support matrix.
-pub const ALL: [&Capabilities; 5] = [
+pub const ALL: [&Capabilities; 6] = [
     &INPROC,
+    &STATE_SERVER,
     &REDIS_MICROSOFT,
     &REDIS_KEYSPACE,
     &REDIS_SITECORE,
@@ -108,6 +109,30 @@ pub const INPROC: Capabilities = Capabilities {
     round_trips: (0, 0),
     managed_server: None,
     notes: &["Killing the process loses every session and its end."],
+};
+
+/// System.Web's client of the ASP.NET state server (facts §6).
+pub const STATE_SERVER: Capabilities = Capabilities {
+    name: "state_server",
+    title: "ASP.NET state server",
+    detection: None,
+    expected_lateness: "never",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "flag and counter in the server's entry",
+    wait: "poll every 500 ms",
+    steal: "module, at the execution timeout by the server's clock",
+    sliding: "every get, also of a waiter; update, release, reset",
+    round_trips: (2, 2),
+    // It is this program itself.
+    managed_server: None,
+    notes: &[
+        "Raises no session end, so it cannot hold shared state and no visit is committed.",
+        "A write whose lock was stolen is dropped without an error while the next holder has the \
+         lock, and overwrites that holder's update once it has released it.",
+        "Restarting the server loses every session.",
+        "Limits of the managed server on requests and connections are ours.",
+    ],
 };
 
 /// Microsoft.Web.RedisSessionStateProvider (facts §1).

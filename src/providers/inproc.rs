@@ -1,30 +1,26 @@
 //! System.Web's in-process store (facts §3): the example to read before writing a provider.
 //!
-//! Each CD server keeps its sessions in its own memory. A session slides on every get, also on the
-//! poll of a waiter, and is removed by the cache wheel: a timer at every UTC multiple of 20 s that
-//! removes whatever has expired, or by the next request that touches it.
+//! Each CD server keeps its sessions in its own memory, in ASP.NET's [`cache`]. A session slides on
+//! every get, also on the poll of a waiter, and is removed by the cache wheel or by the next request
+//! that touches it.
 //!
-//! The surprising fact: a get that would prolong a session by less than 1 s does not move its
-//! expiry, so a session can end up to 1 s early.
+//! The surprising fact: a session can end up to 1 s early, because the cache does not prolong it by
+//! less than that.
 
 use super::{Provider, Seat, ServerInfo, StoreSample};
+use crate::cache::{self, Access, Cache, Sliding, WHEEL};
 use crate::clock::{self, Instant, Task};
 use crate::session::{
-    Actions, EndNotice, ExpireCallback, Found, GetItem, IdMap, Item, LockId, Minutes, Noticed,
+    Actions, EndNotice, ExpireCallback, Found, GetItem, IdHasher, Item, LockId, Minutes, Noticed,
     RequestContext, SessionId, SessionStateStore, StoreError,
 };
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
+use std::hash::BuildHasherDefault;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// Distance of two flushes of the cache wheel; flushes come at UTC multiples of it.
-const WHEEL: Duration = Duration::from_secs(20);
-
-/// A get that would prolong a session by less does not move its expiry.
-const MIN_SLIDING_UPDATE: Duration = Duration::from_secs(1);
 
 /// Settings of the in-process store; it has none of its own.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -34,21 +30,21 @@ pub struct Inproc {}
 /// The in-process provider of one cluster.
 #[derive(Default)]
 pub struct InprocProvider {
-    caches: RefCell<Vec<Rc<Cache>>>,
+    memories: RefCell<Vec<Rc<Memory>>>,
 }
 
 #[async_trait(?Send)]
 impl Provider for InprocProvider {
     async fn open(&self, seat: &Seat) -> Result<Rc<dyn SessionStateStore>, StoreError> {
-        let cache = Rc::new(Cache {
-            sessions: RefCell::default(),
-            minute: seat.minute,
+        let memory = Rc::new(Memory {
+            sessions: RefCell::new(Cache::new(seat.minute)),
             callback: RefCell::default(),
         });
-        self.caches.borrow_mut().push(Rc::clone(&cache));
-        let wheel = clock::spawn(turn_wheel(Rc::clone(&cache)));
+        self.memories.borrow_mut().push(Rc::clone(&memory));
+        let turned = Rc::clone(&memory);
+        let wheel = clock::spawn(cache::turn_wheel(move |turn| turned.flush(turn)));
         Ok(Rc::new(InprocStore {
-            cache,
+            memory,
             wheel: Cell::new(Some(wheel)),
         }))
     }
@@ -58,10 +54,10 @@ impl Provider for InprocProvider {
     }
 
     async fn sample(&self) -> Result<StoreSample, StoreError> {
-        let caches = self.caches.borrow();
-        let sessions: usize = caches
+        let memories = self.memories.borrow();
+        let sessions: usize = memories
             .iter()
-            .map(|cache| cache.sessions.borrow().len())
+            .map(|memory| memory.sessions.borrow().len())
             .sum();
         Ok(StoreSample {
             keys: Some(sessions as u64),
@@ -71,28 +67,26 @@ impl Provider for InprocProvider {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.caches.borrow_mut().clear();
+        self.memories.borrow_mut().clear();
         Ok(())
     }
 }
 
 /// The in-process store of one CD server and store kind (`InProcSessionStateStore`).
 struct InprocStore {
-    cache: Rc<Cache>,
+    memory: Rc<Memory>,
     wheel: Cell<Option<Task<()>>>,
 }
 
 /// The sessions in one server's memory.
-struct Cache {
-    sessions: RefCell<IdMap<Entry>>,
-    minute: Duration,
+struct Memory {
+    sessions: RefCell<Cache<SessionId, Entry, BuildHasherDefault<IdHasher>>>,
     callback: RefCell<Option<Rc<dyn ExpireCallback>>>,
 }
 
 /// One session in memory.
 struct Entry {
     item: Item,
-    expires: Instant,
     locked: bool,
     /// When the lock was taken last.
     locked_since: Instant,
@@ -102,9 +96,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(item: Item, minute: Duration, uninitialised: bool) -> Self {
+    fn new(item: Item, uninitialised: bool) -> Self {
         Self {
-            expires: clock::now() + item.timeout().lasting(minute),
             item,
             locked: false,
             locked_since: Instant::START,
@@ -118,44 +111,33 @@ impl Entry {
     }
 }
 
-impl Cache {
-    /// Uses an entry as every access of the cache does: an expired one is removed and its end
-    /// raised, a live one slides.
-    fn access<T>(self: &Rc<Self>, id: SessionId, f: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        let now = clock::now();
-        let mut sessions = self.sessions.borrow_mut();
-        let entry = sessions.get_mut(&id)?;
-        if entry.expires <= now {
-            let entry = sessions.remove(&id)?;
-            drop(sessions);
-            self.raise_end(id, entry, Noticed::Access);
-            return None;
-        }
-        let slid = now + entry.item.timeout().lasting(self.minute);
-        if slid.since(entry.expires) >= MIN_SLIDING_UPDATE {
-            entry.expires = slid;
-        }
-        Some(f(entry))
+impl Sliding for Entry {
+    fn timeout(&self, minute: Duration) -> Duration {
+        self.item.timeout().lasting(minute)
+    }
+}
+
+impl Memory {
+    /// Uses an entry; the end of one that had expired is raised.
+    fn access<T>(&self, id: SessionId, f: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let expired = match self.sessions.borrow_mut().access(id) {
+            Access::Missing => return None,
+            Access::Live(entry) => return Some(f(entry)),
+            Access::Expired(entry) => entry,
+        };
+        self.raise_end(id, expired, Noticed::Access);
+        None
     }
 
     /// Removes every session that has expired.
-    fn flush(self: &Rc<Self>, tick: Instant) {
-        let now = clock::now();
-        let mut expired: Vec<_> = {
-            let sessions = self.sessions.borrow();
-            let due = sessions.iter().filter(|(_, entry)| entry.expires <= now);
-            due.map(|(id, entry)| (entry.expires, *id)).collect()
-        };
-        expired.sort_unstable();
-        for (_, id) in expired {
-            let removed = self.sessions.borrow_mut().remove(&id);
-            if let Some(entry) = removed {
-                let noticed = Noticed::Tick {
-                    origin: tick,
-                    period: WHEEL,
-                };
-                self.raise_end(id, entry, noticed);
-            }
+    fn flush(&self, turn: Instant) {
+        let expired = self.sessions.borrow_mut().flush();
+        for (id, entry) in expired {
+            let noticed = Noticed::Tick {
+                origin: turn,
+                period: WHEEL,
+            };
+            self.raise_end(id, entry, noticed);
         }
     }
 
@@ -175,21 +157,10 @@ impl Cache {
     }
 }
 
-/// Flushes the cache at every UTC multiple of 20 s.
-async fn turn_wheel(cache: Rc<Cache>) {
-    let since_tick = clock::utc().since_epoch().as_nanos() % WHEEL.as_nanos();
-    let mut tick = clock::now() + (WHEEL - Duration::from_nanos(since_tick as u64));
-    loop {
-        clock::sleep_until(tick).await;
-        cache.flush(tick);
-        tick = tick + WHEEL;
-    }
-}
-
 #[async_trait(?Send)]
 impl SessionStateStore for InprocStore {
     fn set_item_expire_callback(&self, callback: Rc<dyn ExpireCallback>) -> bool {
-        *self.cache.callback.borrow_mut() = Some(callback);
+        *self.memory.callback.borrow_mut() = Some(callback);
         true
     }
 
@@ -198,7 +169,7 @@ impl SessionStateStore for InprocStore {
         _request: &RequestContext,
         id: SessionId,
     ) -> Result<GetItem, StoreError> {
-        let answer = self.cache.access(id, |entry| match entry.locked {
+        let answer = self.memory.access(id, |entry| match entry.locked {
             true => locked(entry),
             false => found(entry, None),
         });
@@ -210,7 +181,7 @@ impl SessionStateStore for InprocStore {
         _request: &RequestContext,
         id: SessionId,
     ) -> Result<GetItem, StoreError> {
-        let answer = self.cache.access(id, |entry| match entry.locked {
+        let answer = self.memory.access(id, |entry| match entry.locked {
             true => locked(entry),
             false => {
                 entry.cookie += 1;
@@ -232,23 +203,27 @@ impl SessionStateStore for InprocStore {
         new_item: bool,
     ) -> Result<(), StoreError> {
         if new_item {
-            let entry = Entry::new(item.stored(), self.cache.minute, false);
-            self.cache.sessions.borrow_mut().insert(id, entry);
+            let entry = Entry::new(item.stored(), false);
+            self.memory.sessions.borrow_mut().insert(id, entry);
             return Ok(());
         }
-        let minute = self.cache.minute;
-        self.cache.access(id, |entry| {
+        let reinsert = self.memory.access(id, |entry| {
             if !entry.held_by(lock) {
                 // Stolen meanwhile: the update is lost without a word.
-                return;
+                return false;
             }
-            if entry.item.timeout() != item.timeout() {
-                entry.expires = clock::now() + item.timeout().lasting(minute);
-            }
+            let changed = entry.item.timeout() != item.timeout();
             entry.item = item.stored();
             entry.locked = false;
             entry.uninitialised = false;
+            changed
         });
+        if reinsert == Some(true) {
+            let mut sessions = self.memory.sessions.borrow_mut();
+            if let Some(entry) = sessions.remove(&id) {
+                sessions.insert(id, entry);
+            }
+        }
         Ok(())
     }
 
@@ -258,7 +233,7 @@ impl SessionStateStore for InprocStore {
         id: SessionId,
         lock: &LockId,
     ) -> Result<(), StoreError> {
-        self.cache.access(id, |entry| {
+        self.memory.access(id, |entry| {
             if entry.held_by(Some(lock)) {
                 entry.locked = false;
             }
@@ -273,11 +248,11 @@ impl SessionStateStore for InprocStore {
         lock: Option<&LockId>,
         _item: &Item,
     ) -> Result<(), StoreError> {
-        let owned = self.cache.access(id, |entry| entry.held_by(lock));
+        let owned = self.memory.access(id, |entry| entry.held_by(lock));
         if owned == Some(true) {
-            let removed = self.cache.sessions.borrow_mut().remove(&id);
+            let removed = self.memory.sessions.borrow_mut().remove(&id);
             if let Some(entry) = removed {
-                self.cache.raise_end(id, entry, Noticed::Abandoned);
+                self.memory.raise_end(id, entry, Noticed::Abandoned);
             }
         }
         Ok(())
@@ -288,7 +263,7 @@ impl SessionStateStore for InprocStore {
         _request: &RequestContext,
         id: SessionId,
     ) -> Result<(), StoreError> {
-        self.cache.access(id, |_| ());
+        self.memory.access(id, |_| ());
         Ok(())
     }
 
@@ -299,10 +274,8 @@ impl SessionStateStore for InprocStore {
         timeout: Minutes,
     ) -> Result<(), StoreError> {
         // The cache's `Add` does not overwrite.
-        let mut sessions = self.cache.sessions.borrow_mut();
-        sessions
-            .entry(id)
-            .or_insert_with(|| Entry::new(Item::new(timeout), self.cache.minute, true));
+        let entry = Entry::new(Item::new(timeout), true);
+        self.memory.sessions.borrow_mut().add(id, entry);
         Ok(())
     }
 
@@ -311,12 +284,12 @@ impl SessionStateStore for InprocStore {
     }
 
     fn prefetch(&self, id: SessionId) {
-        let sessions = self.cache.sessions.borrow();
-        std::hint::black_box(sessions.get(&id).map(|entry| entry.item.is_ours()));
+        let sessions = self.memory.sessions.borrow();
+        std::hint::black_box(sessions.peek(&id).map(|entry| entry.item.is_ours()));
     }
 
     async fn dispose(&self) {
-        self.cache.callback.borrow_mut().take();
+        self.memory.callback.borrow_mut().take();
         if let Some(wheel) = self.wheel.take() {
             wheel.cancel().await;
         }

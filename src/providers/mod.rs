@@ -12,6 +12,7 @@ pub mod poller;
 pub mod redis;
 mod secret;
 pub mod sql;
+pub mod state_server;
 
 pub use capabilities::{Capabilities, Detection};
 pub use secret::Secret;
@@ -38,6 +39,8 @@ pub enum ProviderSettings {
     RedisSitecore(redis::settings::RedisSitecore),
     /// Sitecore's SQL provider over its stored procedures, on SQL Server and on PostgreSQL.
     SqlSitecore(sql::settings::SqlSitecore),
+    /// System.Web's client of the ASP.NET state server.
+    StateServer(state_server::settings::StateServerSettings),
 }
 
 impl ProviderSettings {
@@ -50,6 +53,7 @@ impl ProviderSettings {
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
             Self::SqlSitecore(_) => &capabilities::SQL_SITECORE,
+            Self::StateServer(_) => &capabilities::STATE_SERVER,
         }
     }
 
@@ -57,7 +61,7 @@ impl ProviderSettings {
     #[must_use]
     pub fn redis(&self) -> Option<&redis::settings::RedisSettings> {
         match self {
-            Self::Inproc(_) | Self::SqlSitecore(_) => None,
+            Self::Inproc(_) | Self::StateServer(_) | Self::SqlSitecore(_) => None,
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
@@ -240,6 +244,9 @@ pub async fn connect(
 ) -> Result<Rc<dyn Provider>, ConnectError> {
     match settings {
         ProviderSettings::Inproc(_) => Ok(Rc::new(inproc::InprocProvider::default())),
+        ProviderSettings::StateServer(settings) => {
+            state_server::connect(settings, application).await
+        }
         ProviderSettings::RedisMicrosoft(_)
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_) => redis::connect(settings, application).await,

@@ -1,14 +1,17 @@
 //! Private store servers for scenarios that say `managed`: started for a run, gone after it.
 //!
-//! In: settings of the server. Out: its address, for as long as the value lives. Dropping the value
-//! stops the server, on every way out on which Rust drops values ([`process`]).
+//! In: settings of the server. Out: its address, for as long as the value lives; dropping the value
+//! stops it ([`process`]), on every way out on which Rust drops values. The state server is ours:
+//! `state_server` has the server itself too.
 
 pub mod postgres;
-mod process;
+pub mod process;
 pub mod redis;
+pub mod state_server;
 
 pub use postgres::PostgresServer;
 pub use redis::RedisServer;
+pub use state_server::StateServer;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

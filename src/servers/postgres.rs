@@ -102,25 +102,26 @@ impl PostgresServer {
     }
 
     fn launch(programs: &Path, port: u16, settings: &[String]) -> Result<Self, StartError> {
-        let directory = Directory::new("postgres").map_err(failed("its directory"))?;
+        let directory = Directory::new("postgres")?;
         let identity = Identity::needed()?;
         identity.take_over(directory.path())?;
         let data = directory.path().join("data");
         make_database(programs, &data, identity)?;
         let mut command = identity.command(&programs.join("postgres"));
+        command.stdin(Stdio::null());
         command.arg("-D").arg(&data).arg("-p").arg(port.to_string());
         for setting in settings {
             command.arg("-c").arg(setting);
         }
-        let process = Process::launch(command, (PROGRAM, REMEDY), directory, Stop::Quit)?;
+        let process = Process::start(command, directory, PROGRAM, REMEDY)?.stopped_by(Stop::Quit);
         Ok(Self { process, port })
     }
 
     async fn wait_until_up(&mut self) -> Result<(), Down> {
         let deadline = clock::now() + START_LIMIT;
         loop {
-            if self.process.is_gone() {
-                let log = self.process.directory().read_log();
+            if self.process.ended() {
+                let log = self.process.log();
                 return Err(if log.contains("Address already in use") {
                     Down::PortTaken
                 } else {
@@ -128,7 +129,7 @@ impl PostgresServer {
                 });
             }
             // The server writes its state beside its data, so nobody else's server can answer.
-            let state = self.process.directory().path().join("data/postmaster.pid");
+            let state = self.process.directory().join("data/postmaster.pid");
             let state = std::fs::read_to_string(state).unwrap_or_default();
             if state
                 .lines()

@@ -1,14 +1,13 @@
-//! A server process of ours with a directory of its own; dropping it stops the one and removes the
-//! other.
+//! A server's process and its directory, for as long as the value lives.
 //!
-//! In: a program and its arguments. Out: the running process. The surprising fact: it runs in a
-//! process group of its own, so that Ctrl-C reaches only us and the run can still be written down.
+//! The process is in a group of its own, so that Ctrl-C reaches only us and the run can still be
+//! written down. What it prints goes into a log in the directory.
 
 use super::StartError;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ pub enum Down {
     Failed(String),
 }
 
-/// How a process is told to stop when it is dropped.
+/// How a process is stopped when it is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// At once; the kernel cleans up.
@@ -36,7 +35,7 @@ pub enum Stop {
     Quit,
 }
 
-/// A running process. Dropping it stops it and then removes its directory.
+/// A running process of ours. Dropping it stops it and removes its directory.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -46,19 +45,19 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a command; what it prints goes to the log in its directory.
+    /// Starts a program, whose `name` and `remedy` are told when it is not there.
     ///
     /// # Errors
-    /// [`StartError::NotInstalled`] with this remedy when there is no such program.
-    pub fn launch(
+    /// The program is not installed, or cannot be started.
+    pub fn start(
         mut command: Command,
-        (program, remedy): (&'static str, &str),
         directory: Directory,
-        stop: Stop,
+        name: &'static str,
+        remedy: &str,
     ) -> Result<Self, StartError> {
         let log = File::create(directory.log()).map_err(failed("its log"))?;
         let errors = log.try_clone().map_err(failed("its log"))?;
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        command.stdout(log).stderr(errors);
         #[cfg(unix)]
         {
             use std::os::unix::process::CommandExt as _;
@@ -66,33 +65,48 @@ impl Process {
         }
         let child = command.spawn().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => StartError::NotInstalled {
-                program,
+                program: name,
                 remedy: remedy.to_owned(),
             },
-            _ => failed(program)(error),
+            _ => failed(name)(error),
         })?;
         Ok(Self {
             child,
-            stop,
+            stop: Stop::Kill,
             directory,
         })
     }
 
-    /// Its id.
+    /// Stops it in this way when it is dropped; otherwise it is killed.
+    #[must_use]
+    pub const fn stopped_by(mut self, stop: Stop) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Its number.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it is gone already.
-    pub fn is_gone(&mut self) -> bool {
+    /// Whether it ended by itself.
+    pub fn ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
-    /// Its directory.
+    /// What it printed so far.
     #[must_use]
-    pub const fn directory(&self) -> &Directory {
-        &self.directory
+    pub fn log(&self) -> String {
+        std::fs::read(self.directory.log())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 }
 
@@ -120,21 +134,21 @@ fn quit(_child: &Child) -> bool {
     false
 }
 
-/// A directory of our own for as long as the value lives. It holds the configuration and the log;
-/// `tempfile` is not worth a dependency of the program for this.
+/// A directory of our own for as long as the value lives; `tempfile` is not worth a dependency of
+/// the program for this.
 #[derive(Debug)]
 pub struct Directory(PathBuf);
 
 impl Directory {
-    /// Makes an empty directory for a server of this kind.
+    /// An empty directory that nobody else can read, named after a server.
     ///
     /// # Errors
-    /// The directory for temporary files cannot be written to.
-    pub fn new(kind: &str) -> std::io::Result<Self> {
+    /// It cannot be created.
+    pub fn new(server: &str) -> Result<Self, StartError> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("sessionbench-{kind}-{}-{number}", std::process::id());
+            let name = format!("sessionbench-{server}-{}-{number}", std::process::id());
             let path = std::env::temp_dir().join(name);
             let mut builder = std::fs::DirBuilder::new();
             #[cfg(unix)]
@@ -143,7 +157,7 @@ impl Directory {
                 Ok(()) => return Ok(Self(path)),
                 // Left by a process of the same number that was killed.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(failed("its directory")(error)),
             }
         }
     }
@@ -156,14 +170,6 @@ impl Directory {
 
     fn log(&self) -> PathBuf {
         self.0.join("log")
-    }
-
-    /// What its process printed so far.
-    #[must_use]
-    pub fn read_log(&self) -> String {
-        std::fs::read(self.log())
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
     }
 }
 
@@ -184,7 +190,7 @@ pub fn free_port() -> Result<u16, StartError> {
         .map_err(failed("a free port"))
 }
 
-/// An error of the operating system, with what it was about.
+/// A failure of the operating system, with what it was about.
 pub fn failed(what: &str) -> impl Fn(std::io::Error) -> StartError + use<> {
     let what = what.to_owned();
     move |error| StartError::Failed(format!("{what}: {error}"))

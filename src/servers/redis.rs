@@ -5,13 +5,13 @@
 //! as started; otherwise the next port is tried.
 
 use super::process::{
-    ATTEMPTS, Directory, Down, Process, START_LIMIT, START_PROBE, Stop, failed, free_port,
+    ATTEMPTS, Directory, Down, Process, START_LIMIT, START_PROBE, failed, free_port,
 };
 use super::{ConfigValue, StartError};
 use crate::clock;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The program.
 pub const PROGRAM: &str = "redis-server";
@@ -81,7 +81,7 @@ impl RedisServer {
     }
 
     fn launch(port: u16, settings: &str) -> Result<Self, StartError> {
-        let directory = Directory::new("redis").map_err(failed("its directory"))?;
+        let directory = Directory::new("redis")?;
         let file = directory.path().join("redis.conf");
         let config = format!(
             "save \"\"\nappendonly no\n{settings}bind 127.0.0.1\nport {port}\ndaemonize no\ndir \"{}\"\n",
@@ -89,16 +89,16 @@ impl RedisServer {
         );
         std::fs::write(&file, config).map_err(failed("its configuration"))?;
         let mut command = Command::new(PROGRAM);
-        command.arg(&file);
-        let process = Process::launch(command, (PROGRAM, REMEDY), directory, Stop::Kill)?;
+        command.arg(&file).stdin(Stdio::null());
+        let process = Process::start(command, directory, PROGRAM, REMEDY)?;
         Ok(Self { process, port })
     }
 
     async fn wait_until_up(&mut self) -> Result<(), Down> {
         let deadline = clock::now() + START_LIMIT;
         loop {
-            if self.process.is_gone() {
-                let log = self.process.directory().read_log();
+            if self.process.ended() {
+                let log = self.process.log();
                 return Err(if log.contains("Address already in use") {
                     Down::PortTaken
                 } else {

@@ -103,13 +103,51 @@ impl From<OwnName> for Name {
     }
 }
 
+/// A name to look for, which nobody keeps.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted<'a> {
+    /// One of the harness's own.
+    Own(OwnName),
+    /// Any, the harness's own among them.
+    Text(&'a str),
+}
+
+impl From<OwnName> for Wanted<'_> {
+    fn from(own: OwnName) -> Self {
+        Self::Own(own)
+    }
+}
+
+impl<'a> From<&'a str> for Wanted<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a Name> for Wanted<'a> {
+    fn from(name: &'a Name) -> Self {
+        match name {
+            Name::Own(own) => Self::Own(*own),
+            Name::Other(text) => Self::Text(text),
+        }
+    }
+}
+
+impl PartialEq<Wanted<'_>> for Name {
+    #[inline]
+    fn eq(&self, wanted: &Wanted<'_>) -> bool {
+        match (self, wanted) {
+            (Self::Own(one), Wanted::Own(other)) => one == other,
+            (one, Wanted::Own(other)) => one.as_str().eq_ignore_ascii_case(other.text()),
+            (one, Wanted::Text(text)) => one.as_str().eq_ignore_ascii_case(text),
+        }
+    }
+}
+
 impl PartialEq for Name {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Own(one), Self::Own(other)) => one == other,
-            (one, other) => one.as_str().eq_ignore_ascii_case(other.as_str()),
-        }
+        *self == Wanted::from(other)
     }
 }
 
@@ -196,14 +234,14 @@ impl Item {
 
     /// A value by its name.
     #[must_use]
-    pub fn get(&self, name: impl Into<Name>) -> Option<&Value> {
-        self.position(&name.into()).map(|at| &self.values[at].1)
+    pub fn get<'a>(&self, name: impl Into<Wanted<'a>>) -> Option<&Value> {
+        self.position(name.into()).map(|at| &self.values[at].1)
     }
 
     /// Sets a value, which makes the item dirty.
     pub fn set(&mut self, name: impl Into<Name>, value: Value) {
         let name = name.into();
-        if let Some(at) = self.position(&name) {
+        if let Some(at) = self.position((&name).into()) {
             Rc::make_mut(&mut self.values)[at].1 = value;
             self.changed.set(at);
             return;
@@ -221,7 +259,7 @@ impl Item {
 
     /// Removes a value; makes the item dirty when there was one.
     pub fn remove(&mut self, name: &str) {
-        if let Some(at) = self.position(&name.into()) {
+        if let Some(at) = self.position(name.into()) {
             let mut values = self.values.to_vec();
             let (name, _) = values.remove(at);
             self.changed.close(at);
@@ -238,14 +276,23 @@ impl Item {
     }
 
     #[inline]
-    fn position(&self, name: &Name) -> Option<usize> {
-        self.live().iter().position(|(known, _)| known == name)
+    fn position(&self, name: Wanted<'_>) -> Option<usize> {
+        let live = self.live();
+        // The harness writes its own values first and in their order: look there first.
+        if let Wanted::Own(own) = name
+            && let Some((Name::Own(found), _)) = live.get(own as usize)
+            && *found == own
+        {
+            return Some(own as usize);
+        }
+        live.iter().position(|(known, _)| *known == name)
     }
 
-    /// Whether the first value is one of the harness's own.
+    /// Whether the first and the last value are the harness's own.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        matches!(self.values.first(), Some((Name::Own(_), _)))
+        let own = |value: Option<&(Name, Value)>| matches!(value, Some((Name::Own(_), _)));
+        own(self.values.first()) & own(self.values.last())
     }
 
     /// All values in their order.

@@ -18,7 +18,7 @@ pub use contract::{
     Actions, EndNotice, ExpireCallback, Found, GetItem, LockId, Noticed, RequestContext,
     SessionStateStore, StoreError,
 };
-pub use id::{IdMap, SessionId, StoreKind};
+pub use id::{IdHasher, IdMap, SessionId, StoreKind};
 pub use item::{Item, Minutes};
 pub use stamp::Stamp;
 pub use value::Value;

@@ -174,7 +174,9 @@ impl SessionStateModule {
                 GetItem::Missing if access == Access::Exclusive && !created => {
                     // Concurrent first requests queue up behind the lock of an empty session.
                     created = true;
-                    if let Err(error) = self.create_uninitialized(request, id, timeout).await {
+                    // Boxed, as all that is rare: a request under way takes little memory then.
+                    let creating = Box::pin(self.create_uninitialized(request, id, timeout));
+                    if let Err(error) = creating.await {
                         return Err(wait.give_up(error.into()));
                     }
                     continue;
@@ -182,7 +184,7 @@ impl SessionStateModule {
                 GetItem::Missing => None,
                 GetItem::Locked { age, lock } => {
                     if age >= self.constants.steal_after {
-                        let steal = self.release_lock(request, id, &lock, timeout).await;
+                        let steal = Box::pin(self.release_lock(request, id, &lock, timeout)).await;
                         self.observer
                             .stolen(self.server, request.number, id, clock::now());
                         if let Err(error) = steal {
@@ -219,71 +221,77 @@ impl SessionStateModule {
     ///
     /// # Errors
     /// The store failed; what it did is unknown, and the lock may remain.
-    pub async fn release(
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an async function keeps its arguments twice, and a session is large"
+    )]
+    pub fn release(
         &self,
         request: &Request,
         session: Session,
         ending: Ending,
-    ) -> Result<bool, StoreError> {
-        let Session { id, item, .. } = &session;
-        let untouched = !item.dirty() && item.timeout() == session.timeout_found;
-        if session.access == Access::ReadOnly && session.in_store {
-            return Ok(true);
-        }
-        if !session.in_store && (untouched || ending != Ending::Success) {
-            // Nothing was stored: the cookie is withdrawn.
-            return Ok(false);
-        }
-        let sent = clock::now();
-        let lock = session.lock.as_ref();
-        let writes = ending == Ending::Success && (!untouched || !session.in_store);
-        if lock.is_some() {
-            let written = writes.then_some(item);
-            self.observer.releasing(request.number, *id, sent, written);
-        }
-        let (result, written) = match ending {
-            Ending::Abandon => {
-                let call = self.store.remove_item(&request.context, *id, lock, item);
-                let result = self
-                    .observed(request, *id, Verb::RemoveItem, item.timeout(), call)
-                    .await;
-                (result, Written::Removed)
+    ) -> impl Future<Output = Result<bool, StoreError>> {
+        async move {
+            let Session { id, item, .. } = &session;
+            let untouched = !item.dirty() && item.timeout() == session.timeout_found;
+            if session.access == Access::ReadOnly && session.in_store {
+                return Ok(true);
             }
-            Ending::Success if writes => {
-                let call = self.store.set_and_release_item_exclusive(
-                    &request.context,
-                    *id,
-                    item,
-                    lock,
-                    !session.in_store,
-                );
-                let verb = Verb::SetAndReleaseItemExclusive;
-                let result = self
-                    .observed(request, *id, verb, item.timeout(), call)
-                    .await;
-                let written = match result {
-                    Ok(()) => Written::Item(item),
-                    Err(_) => Written::Unknown(item),
-                };
-                (result, written)
+            if !session.in_store && (untouched || ending != Ending::Success) {
+                // Nothing was stored: the cookie is withdrawn.
+                return Ok(false);
             }
-            Ending::Success | Ending::Error => match lock {
-                Some(lock) => {
-                    let result = self.release_lock(request, *id, lock, item.timeout()).await;
-                    (result, Written::Nothing)
+            let sent = clock::now();
+            let lock = session.lock.as_ref();
+            let writes = ending == Ending::Success && (!untouched || !session.in_store);
+            if lock.is_some() {
+                let written = writes.then_some(item);
+                self.observer.releasing(request.number, *id, sent, written);
+            }
+            let (result, written) = match ending {
+                Ending::Abandon => {
+                    let call = self.store.remove_item(&request.context, *id, lock, item);
+                    let result = self
+                        .observed(request, *id, Verb::RemoveItem, item.timeout(), call)
+                        .await;
+                    (result, Written::Removed)
                 }
-                None => (Ok(()), Written::Nothing),
-            },
-        };
-        self.observer.released(&Release {
-            server: self.server,
-            request: request.number,
-            id: *id,
-            sent,
-            done: clock::now(),
-            written,
-        });
-        result.map(|()| ending != Ending::Abandon)
+                Ending::Success if writes => {
+                    let call = self.store.set_and_release_item_exclusive(
+                        &request.context,
+                        *id,
+                        item,
+                        lock,
+                        !session.in_store,
+                    );
+                    let verb = Verb::SetAndReleaseItemExclusive;
+                    let result = self
+                        .observed(request, *id, verb, item.timeout(), call)
+                        .await;
+                    let written = match result {
+                        Ok(()) => Written::Item(item),
+                        Err(_) => Written::Unknown(item),
+                    };
+                    (result, written)
+                }
+                Ending::Success | Ending::Error => match lock {
+                    Some(lock) => {
+                        let result = self.release_lock(request, *id, lock, item.timeout()).await;
+                        (result, Written::Nothing)
+                    }
+                    None => (Ok(()), Written::Nothing),
+                },
+            };
+            self.observer.released(&Release {
+                server: self.server,
+                request: request.number,
+                id: *id,
+                sent,
+                done: clock::now(),
+                written,
+            });
+            result.map(|()| ending != Ending::Abandon)
+        }
     }
 
     /// Keeps a session alive for a request that does not need it.

@@ -11,6 +11,7 @@ use crate::session::{RequestContext, StoreError};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ impl Connections {
     /// The server cannot be reached or refuses.
     pub async fn open(&self) -> Result<(), StoreError> {
         for link in &self.links {
-            link.live(self.limits.connect)
+            link.make(self.limits.connect)
                 .await
                 .map_err(|failure| failure.into_store_error(self.limits.connect))?;
         }
@@ -90,7 +91,7 @@ impl Connections {
         request: &RequestContext,
         command: &Cmd,
     ) -> Result<Value, StoreError> {
-        self.retrying(request, async || self.attempt(request, command).await)
+        self.trying(request, async || self.attempt(request, command).await)
             .await
     }
 
@@ -98,61 +99,81 @@ impl Connections {
     ///
     /// # Errors
     /// As [`Self::command`].
-    pub async fn eval(
-        &self,
-        request: &RequestContext,
-        script: &Script,
+    pub fn eval<'a>(
+        &'a self,
+        request: &'a RequestContext,
+        script: &'a Script,
         keys: &[&str],
         arguments: &[&[u8]],
-    ) -> Result<Value, StoreError> {
+    ) -> impl Future<Output = Result<Value, StoreError>> + use<'a> {
+        // Put together at once, so that nobody keeps keys and arguments while the server works.
         let by_hash = script.evalsha(keys, arguments);
-        self.retrying(request, async || {
-            match self.attempt(request, &by_hash).await {
+        async move {
+            let attempt = async || match self.attempt(request, &by_hash).await {
                 Err(Failure::UnknownScript) => {
-                    let by_text = script.eval(keys, arguments);
-                    self.attempt(request, &by_text).await
+                    let by_text = script.eval(&by_hash);
+                    Box::pin(self.attempt(request, &by_text)).await
                 }
                 other => other,
-            }
-        })
-        .await
+            };
+            self.trying(request, attempt).await
+        }
     }
 
-    async fn retrying(
+    async fn trying(
         &self,
         request: &RequestContext,
         attempt: impl AsyncFn() -> Result<Value, Failure>,
     ) -> Result<Value, StoreError> {
         let started = clock::now();
+        self.open_still()?;
+        match attempt().await {
+            Ok(value) => Ok(value),
+            // Boxed, as all that is rare here: every operation would carry its bytes.
+            Err(failure) => Box::pin(self.retrying(request, started, failure, attempt)).await,
+        }
+    }
+
+    /// The retry rule: after 20 ms and then every second, until the retry timeout has passed.
+    async fn retrying(
+        &self,
+        request: &RequestContext,
+        started: Instant,
+        mut failure: Failure,
+        attempt: impl AsyncFn() -> Result<Value, Failure>,
+    ) -> Result<Value, StoreError> {
         let mut wait = FIRST_WAIT;
         loop {
-            if self.shut.0.get() {
-                return Err(StoreError::Connection("the provider is closed".to_owned()));
-            }
-            let failure = match attempt().await {
-                Ok(value) => return Ok(value),
-                Err(failure) => failure,
-            };
             let elapsed = clock::now().since(started);
-            let Some(left) = self.limits.retry.checked_sub(elapsed) else {
-                return Err(failure.into_store_error(self.limits.operation));
-            };
+            let left = self.limits.retry.saturating_sub(elapsed);
             if left.is_zero() {
                 return Err(failure.into_store_error(self.limits.operation));
             }
             clock::sleep(wait.min(left)).await;
             wait = LATER_WAIT;
             count(&request.retries);
+            self.open_still()?;
+            match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(again) => failure = again,
+            }
+        }
+    }
+
+    fn open_still(&self) -> Result<(), StoreError> {
+        match self.shut.0.get() {
+            true => Err(StoreError::Connection("the provider is closed".to_owned())),
+            false => Ok(()),
         }
     }
 
     /// One attempt: a broken connection is made anew and the command sent once more.
     async fn attempt(&self, request: &RequestContext, command: &Cmd) -> Result<Value, Failure> {
         let link = &self.links[self.next.replace((self.next.get() + 1) % self.links.len())];
-        match link.send(request, command, self.limits).await {
+        match link.send(request, command, &self.limits).await {
             Err(Failure::Broken(_)) => {
                 count(&request.retries);
-                link.send(request, command, self.limits).await
+                Box::pin(link.send(request, command, &self.limits)).await
             }
             other => other,
         }
@@ -187,18 +208,21 @@ impl Link {
         &self,
         request: &RequestContext,
         command: &Cmd,
-        limits: Limits,
+        limits: &Limits,
     ) -> Result<Value, Failure> {
         let sent = Cell::new(None);
-        let sending = async {
-            let (number, mut connection) = self.live(limits.connect).await?;
+        let sending = pin!(async {
+            let (number, mut connection) = match self.live() {
+                Some(live) => live,
+                None => Box::pin(self.make(limits.connect)).await?,
+            };
             sent.set(Some(number));
             connection
                 .req_packed_command(command)
                 .await
                 .and_then(Value::extract_error)
                 .map_err(Failure::from)
-        };
+        });
         let result = clock::timeout(limits.operation, sending)
             .await
             .unwrap_or(Err(Failure::TimedOut));
@@ -213,14 +237,16 @@ impl Link {
         result
     }
 
-    /// The connection, made if there is none.
-    async fn live(&self, limit: Duration) -> Result<(u64, MultiplexedConnection), Failure> {
-        if let Some(live) = &*self.live.borrow() {
-            return Ok(live.clone());
-        }
+    /// The connection and its number, if there is one.
+    fn live(&self) -> Option<(u64, MultiplexedConnection)> {
+        self.live.borrow().clone()
+    }
+
+    /// Makes the connection, unless another request just did.
+    async fn make(&self, limit: Duration) -> Result<(u64, MultiplexedConnection), Failure> {
         let _one_at_a_time = self.making.lock().await;
-        if let Some(live) = &*self.live.borrow() {
-            return Ok(live.clone());
+        if let Some(live) = self.live() {
+            return Ok(live);
         }
         // The limits are ours and on our clock: redis-rs's own default would cut the tail at 500 ms.
         let config = AsyncConnectionConfig::new()

@@ -21,6 +21,7 @@ use crate::session::{
     SessionStateStore, StoreError,
 };
 use async_trait::async_trait;
+use futures_util::TryFutureExt as _;
 use redis::Value as Reply;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -96,36 +97,33 @@ impl MicrosoftStore {
         }
     }
 
-    async fn eval(
-        &self,
-        request: &RequestContext,
+    fn eval<'a>(
+        &'a self,
+        request: &'a RequestContext,
         id: SessionId,
-        script: &Script,
+        script: &'a Script,
         keys: &[&str],
         arguments: &[&[u8]],
-    ) -> Result<Reply, StoreError> {
-        let Layout::Sitecore { .. } = self.layout else {
-            return self
-                .connections
-                .eval(request, script, keys, arguments)
-                .await;
-        };
-        // Sitecore's scripts keep the index of deadlines: one more key, and the index's member.
-        let index = application::index(&self.application);
-        let member = id.to_string();
-        let keys = [keys, &[index.as_str()]].concat();
-        let arguments = [arguments, &[member.as_bytes()]].concat();
-        self.connections
-            .eval(request, script, &keys, &arguments)
-            .await
+    ) -> impl Future<Output = Result<Reply, StoreError>> + use<'a> {
+        match self.layout {
+            Layout::V5 | Layout::V2To4 => self.connections.eval(request, script, keys, arguments),
+            // Sitecore's scripts keep the index of deadlines: one more key, and the index's member.
+            Layout::Sitecore { .. } => {
+                let index = application::index(&self.application);
+                let member = id.to_string();
+                let keys = [keys, &[index.as_str()]].concat();
+                let arguments = [arguments, &[member.as_bytes()]].concat();
+                self.connections.eval(request, script, &keys, &arguments)
+            }
+        }
     }
 
-    async fn release(
-        &self,
-        request: &RequestContext,
+    fn release<'a>(
+        &'a self,
+        request: &'a RequestContext,
         id: SessionId,
         lock: &LockId,
-    ) -> Result<(), StoreError> {
+    ) -> impl Future<Output = Result<(), StoreError>> + use<'a> {
         let keys = self.keys(id);
         let lock = lock.to_string();
         let seconds = self.seconds(self.seat.timeout).to_string();
@@ -136,8 +134,7 @@ impl MicrosoftStore {
             &[&keys.lock, &keys.data, &keys.timeout],
             &[lock.as_bytes(), seconds.as_bytes()],
         )
-        .await
-        .map(drop)
+        .map_ok(drop)
     }
 
     async fn set(
@@ -169,16 +166,17 @@ impl MicrosoftStore {
         request: &RequestContext,
         id: SessionId,
     ) -> Result<GetItem, StoreError> {
-        let keys = self.keys(id);
-        let reply = self
-            .eval(
+        let reading = {
+            let keys = self.keys(id);
+            self.eval(
                 request,
                 id,
                 &self.layout.scripts().read,
                 &[&keys.lock, &keys.data, &keys.timeout],
                 &[],
             )
-            .await?;
+        };
+        let reply = reading.await?;
         let [holder, data, timeout] = elements(reply)?;
         let holder = text(&holder);
         if !holder.is_empty() {
@@ -195,40 +193,48 @@ impl MicrosoftStore {
         request: &RequestContext,
         id: SessionId,
     ) -> Result<GetItem, StoreError> {
-        let keys = self.keys(id);
         let ticks = clock::utc().ticks().to_string();
-        let lifetime = times::whole_seconds(self.seat.execution_timeout).to_string();
-        let reply = self
-            .eval(
+        let taking = {
+            let keys = self.keys(id);
+            let lifetime = times::whole_seconds(self.seat.execution_timeout).to_string();
+            self.eval(
                 request,
                 id,
                 &self.layout.scripts().take_lock,
                 &[&keys.lock, &keys.data, &keys.timeout],
                 &[ticks.as_bytes(), lifetime.as_bytes()],
             )
-            .await?;
+        };
+        let lock = LockId::Text(ticks.into());
+        let reply = taking.await?;
+        if let Some(answer) = self.taken(request, id, &lock, reply)? {
+            return Ok(answer);
+        }
+        self.release(request, id, &lock).await?;
+        Ok(GetItem::Missing)
+    }
+
+    /// What the reply to "take the lock" means; `None` when the lock was taken and there is no
+    /// session.
+    fn taken(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+        lock: &LockId,
+        reply: Reply,
+    ) -> Result<Option<GetItem>, StoreError> {
         let [holder, data, timeout, taken] = elements(reply)?;
         if taken != Reply::Nil {
-            return Ok(locked(&text(&holder)));
+            return Ok(Some(locked(&text(&holder))));
         }
-        let lock = LockId::Text(ticks.into());
-        match self.decode(request, &data, &timeout) {
-            Ok(Some(item)) => {
-                request.forget(id);
-                request.remember(id, lock.clone());
-                Ok(found(item, Some(lock)))
-            }
-            Ok(None) => {
-                self.release(request, id, &lock).await?;
-                Ok(GetItem::Missing)
-            }
-            Err(error) => {
-                // The lock stays until the request ends.
-                request.forget(id);
-                request.remember(id, lock);
-                Err(error)
-            }
+        let item = self.decode(request, &data, &timeout);
+        if let Ok(None) = item {
+            return Ok(None);
         }
+        // Even if the session cannot be decoded: then the lock stays until the request ends.
+        request.forget(id);
+        request.remember(id, lock.clone());
+        Ok(item?.map(|item| found(item, Some(lock.clone()))))
     }
 
     /// The item in a reply. Layout 5 (as 5.0.0 and 5.0.4 do) takes what it cannot decode for a lost
@@ -305,23 +311,24 @@ impl SessionStateStore for MicrosoftStore {
     ) -> Result<(), StoreError> {
         let item = layout::initialized(item);
         if new_item {
-            let result = self.set(request, id, &item).await;
+            let result = Box::pin(self.set(request, id, &item)).await;
             return self.tolerate(request, result, ());
         }
-        let keys = self.keys(id);
-        let lock = lock.map(LockId::to_string).unwrap_or_default();
-        let seconds = self.seconds(item.timeout());
-        let arguments = self.layout.update_arguments(&lock, &item, seconds);
-        let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
-        let result = self
-            .eval(
+        let updating = {
+            let keys = self.keys(id);
+            let lock = lock.map(LockId::to_string).unwrap_or_default();
+            let seconds = self.seconds(item.timeout());
+            let arguments = self.layout.update_arguments(&lock, &item, seconds);
+            let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
+            self.eval(
                 request,
                 id,
                 &self.layout.scripts().update,
                 &[&keys.lock, &keys.data, &keys.timeout],
                 &arguments,
             )
-            .await;
+        };
+        let result = updating.await;
         self.tolerate(request, result.map(drop), ())
     }
 

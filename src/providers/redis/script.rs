@@ -3,7 +3,7 @@
 //! The server keeps scripts by their hash. StackExchange.Redis sends the hash first and the text
 //! when the server answers NOSCRIPT; both commands are round trips and counted as such.
 
-use redis::Cmd;
+use redis::{Arg, Cmd};
 use std::sync::LazyLock;
 
 /// A script and its hash.
@@ -23,27 +23,31 @@ impl Script {
     /// The command that runs it by its hash.
     #[must_use]
     pub fn evalsha(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
-        command("EVALSHA", self.hash.as_bytes(), keys, arguments)
+        const NAME: &str = "EVALSHA";
+        let length = |parts: &mut dyn Iterator<Item = usize>| parts.sum::<usize>();
+        let size = length(&mut keys.iter().map(|key| key.len()))
+            + length(&mut arguments.iter().map(|argument| argument.len()));
+        let parts = 3 + keys.len() + arguments.len();
+        let mut command = Cmd::with_capacity(parts, NAME.len() + self.hash.len() + 2 + size);
+        command.arg(NAME).arg(&self.hash).arg(keys.len()).arg(keys);
+        for argument in arguments {
+            command.arg(*argument);
+        }
+        command
     }
 
-    /// The command that runs it by its text, which the server remembers.
+    /// The command that does the same by the script's text, which the server remembers.
     #[must_use]
-    pub fn eval(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
-        command("EVAL", self.text.as_bytes(), keys, arguments)
+    pub fn eval(&self, evalsha: &Cmd) -> Cmd {
+        let mut command = redis::cmd("EVAL");
+        command.arg(self.text);
+        for argument in evalsha.args_iter().skip(2) {
+            if let Arg::Simple(bytes) = argument {
+                command.arg(bytes);
+            }
+        }
+        command
     }
-}
-
-fn command(name: &str, script: &[u8], keys: &[&str], arguments: &[&[u8]]) -> Cmd {
-    let length = |parts: &mut dyn Iterator<Item = usize>| parts.sum::<usize>();
-    let size = length(&mut keys.iter().map(|key| key.len()))
-        + length(&mut arguments.iter().map(|argument| argument.len()));
-    let parts = 3 + keys.len() + arguments.len();
-    let mut command = Cmd::with_capacity(parts, name.len() + script.len() + 2 + size);
-    command.arg(name).arg(script).arg(keys.len()).arg(keys);
-    for argument in arguments {
-        command.arg(*argument);
-    }
-    command
 }
 
 /// The scripts of one layout of keys and values.

@@ -5,6 +5,7 @@ use crate::providers::ProviderSettings;
 use crate::providers::redis::settings::{RedisServer, RedisSettings};
 use crate::providers::sql::connection_string::ConnectionString;
 use crate::providers::sql::settings::{DatabaseServer, SchemaOrigin, SqlSettings, SqlSitecore};
+use crate::providers::state_server::settings::{Address, AddressError, Server};
 use crate::scenario::path::Path;
 use crate::scenario::problem::{Label, Problem};
 use crate::scenario::suggest;
@@ -36,8 +37,9 @@ pub fn check(findings: &mut Findings<'_>) {
             session_type(findings, &path, sitecore);
         }
         if let Some(sql) = settings.sql() {
-            database(findings, &path, sql);
+            sql_database(findings, &path, sql);
         }
+        state_server(findings, &path, name, settings);
         let Some(redis) = settings.redis() else {
             continue;
         };
@@ -85,7 +87,7 @@ fn not_ours_to_set<'a>(
 }
 
 /// The database of a SQL provider, and whose tables it has.
-fn database(findings: &mut Findings<'_>, path: &Path, sql: &SqlSettings) {
+fn sql_database(findings: &mut Findings<'_>, path: &Path, sql: &SqlSettings) {
     let server = path.key("server");
     match &sql.server {
         DatabaseServer::Managed(managed) => {
@@ -147,6 +149,89 @@ fn session_type(findings: &mut Findings<'_>, path: &Path, sitecore: &SqlSitecore
     }
 }
 
+/// A state server that is named counts real minutes.
+fn state_server(findings: &mut Findings<'_>, path: &Path, name: &str, settings: &ProviderSettings) {
+    let ProviderSettings::StateServer(settings) = settings else {
+        return;
+    };
+    if settings.stateNetworkTimeout.duration().is_zero() {
+        findings
+            .error(
+                &path.key("stateNetworkTimeout"),
+                "a request that may take no time never succeeds",
+                "no time at all",
+            )
+            .advise("the genuine default is 10s");
+    }
+    let plain = |c: char| !c.is_control();
+    if settings.application_id.trim_matches('/').is_empty()
+        || !settings.application_id.chars().all(plain)
+    {
+        findings
+            .error(
+                &path.key("application_id"),
+                "an application needs an id, without control characters",
+                "names no application",
+            )
+            .advise("IIS calls its first site `/LM/W3SVC/1/ROOT`");
+    }
+    let Server::ConnectionString(text) = &settings.server else {
+        return;
+    };
+    let parsed: Result<Address, AddressError> = text.parse();
+    if let Err(error) = parsed {
+        findings
+            .error(&path.key("server"), error.to_string(), "not understood")
+            .advise("`server: managed` starts one for the run");
+    } else if findings.scenario.time.scale != 1.0 {
+        findings
+            .error(
+                &at(["time", "scale"]),
+                format!("the state server of `{name}` counts real minutes, whatever the scale"),
+                "its sessions would outlive the run's",
+            )
+            .advise("use `scale: 1`, or `server: managed`, whose minutes the harness sets");
+    }
+}
+
+/// The server that several clusters would share, and what it is called in it; `None` where each
+/// cluster has its own by itself.
+fn database(name: &str, settings: &ProviderSettings) -> Option<String> {
+    if let ProviderSettings::StateServer(settings) = settings {
+        return Some(match &settings.server {
+            Server::Managed => format!("provider {name}"),
+            Server::ConnectionString(text) => format!("{text} as {}", settings.application_id),
+        });
+    }
+    if let Some(sql) = settings.sql() {
+        return Some(match &sql.server {
+            DatabaseServer::Managed(_) => format!("provider {name}"),
+            DatabaseServer::ConnectionString(text) => format!("the database {text}"),
+        });
+    }
+    let redis = settings.redis()?;
+    Some(match &redis.server {
+        RedisServer::Managed(_) => format!("provider {name}"),
+        RedisServer::ConnectionString(text) => {
+            let (database, application) = (redis.databaseId, &redis.applicationName);
+            format!("database {database} of {text} as {application}")
+        }
+    })
+}
+
+/// Whether a provider uses a server that runs already.
+fn named_server(settings: &ProviderSettings) -> bool {
+    match settings {
+        ProviderSettings::StateServer(settings) => settings.server != Server::Managed,
+        ProviderSettings::SqlSitecore(settings) => {
+            matches!(settings.sql.server, DatabaseServer::ConnectionString(_))
+        }
+        _ => settings
+            .redis()
+            .is_some_and(|redis| matches!(redis.server, RedisServer::ConnectionString(_))),
+    }
+}
+
 /// Keys are matched by pattern (`{app}_*_Timeout`), so the name must not be one.
 fn application_name(findings: &mut Findings<'_>, path: &Path, redis: &RedisSettings) {
     let name = &redis.applicationName;
@@ -193,38 +278,6 @@ fn connection_string(findings: &mut Findings<'_>, path: &Path, text: &str) {
     }
 }
 
-/// What stands behind a provider.
-struct Store {
-    /// Tells databases apart.
-    database: String,
-    /// Whether it is a server that runs already.
-    runs_already: bool,
-}
-
-impl Store {
-    /// The store of a provider that has a server.
-    fn of(provider: &str, settings: &ProviderSettings) -> Option<Self> {
-        let named = if let Some(redis) = settings.redis() {
-            match &redis.server {
-                RedisServer::Managed(_) => None,
-                RedisServer::ConnectionString(text) => {
-                    let (database, application) = (redis.databaseId, &redis.applicationName);
-                    Some(format!("database {database} of {text} as {application}"))
-                }
-            }
-        } else {
-            match &settings.sql()?.server {
-                DatabaseServer::Managed(_) => None,
-                DatabaseServer::ConnectionString(text) => Some(format!("the database {text}")),
-            }
-        };
-        Some(Self {
-            runs_already: named.is_some(),
-            database: named.unwrap_or_else(|| format!("provider {provider}")),
-        })
-    }
-}
-
 /// Each cluster has a session database of its own (seeds 001, 003).
 fn one_database_each(findings: &mut Findings<'_>) {
     let scenario = findings.scenario;
@@ -236,10 +289,8 @@ fn one_database_each(findings: &mut Findings<'_>) {
         for (kind, provider) in stores {
             let Some(provider) = provider else { continue };
             let settings = scenario.providers.get(provider);
-            let Some(store) = settings.and_then(|settings| Store::of(provider, settings)) else {
-                continue;
-            };
-            let database = store.database;
+            let database = settings.and_then(|settings| database(provider, settings));
+            let Some(database) = database else { continue };
             let path = at(["clusters", cluster_name, kind]);
             let Some((first, first_path)) = users.get(&database) else {
                 users.insert(database, (cluster_name, path));
@@ -278,8 +329,7 @@ fn one_connection_under_compare(findings: &mut Findings<'_>) {
         let providers = [contender.private(), contender.shared()];
         let shared_server = providers.iter().find(|name| {
             let settings = scenario.providers.get(**name);
-            let store = settings.and_then(|settings| Store::of(name, settings));
-            store.is_some_and(|store| store.runs_already)
+            settings.is_some_and(named_server)
         });
         if let Some(name) = shared_server {
             let message =

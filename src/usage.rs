@@ -1,4 +1,5 @@
-//! What this process uses: the generator of the load must not be what is measured.
+//! What this process uses. The generator of the load must not be what is measured; and the state
+//! server, which is this program too, tells what it used.
 
 use std::time::Duration;
 

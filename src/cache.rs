@@ -1,0 +1,154 @@
+//! ASP.NET's cache, as far as sessions use it: a sliding expiry, and a wheel that removes what has
+//! expired (facts §3.2). The in-process store and the state server both keep their sessions in one.
+//!
+//! In: values under keys, each with a timeout of its own. Out: the values again, and once each when
+//! they have expired. An expired value goes when the wheel turns, at every UTC multiple of 20 s, or
+//! earlier when somebody touches it.
+//!
+//! The surprising fact: an access that would prolong a value by less than 1 s does not move its
+//! expiry, so a value can expire up to 1 s early.
+
+use crate::clock::{self, Instant};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::time::Duration;
+
+/// Distance of two turns of the wheel; they come at UTC multiples of it.
+pub const WHEEL: Duration = Duration::from_secs(20);
+
+/// An access that would prolong a value by less does not move its expiry.
+const MIN_SLIDING_UPDATE: Duration = Duration::from_secs(1);
+
+/// A value that expires when nobody touched it for its timeout.
+pub trait Sliding {
+    /// The timeout in real time, when a minute of site time lasts `minute`.
+    fn timeout(&self, minute: Duration) -> Duration;
+}
+
+/// Values that expire.
+#[derive(Debug)]
+pub struct Cache<K, V, S = RandomState> {
+    slots: HashMap<K, Slot<V>, S>,
+    minute: Duration,
+}
+
+#[derive(Debug)]
+struct Slot<V> {
+    value: V,
+    expires: Instant,
+}
+
+/// What an access found.
+#[derive(Debug)]
+pub enum Access<'a, V> {
+    /// No such value.
+    Missing,
+    /// A value whose time had passed; it is no longer in the cache.
+    Expired(V),
+    /// A value that lives, and for its timeout longer.
+    Live(&'a mut V),
+}
+
+impl<'a, V> Access<'a, V> {
+    /// The value, if it lives.
+    pub fn live(self) -> Option<&'a mut V> {
+        match self {
+            Self::Live(value) => Some(value),
+            Self::Missing | Self::Expired(_) => None,
+        }
+    }
+}
+
+impl<K: Hash + Ord + Clone, V: Sliding, S: BuildHasher + Default> Cache<K, V, S> {
+    /// An empty cache in which a minute of site time lasts `minute`.
+    #[must_use]
+    pub fn new(minute: Duration) -> Self {
+        Self {
+            slots: HashMap::default(),
+            minute,
+        }
+    }
+
+    /// How many values it holds, expired ones that the wheel has not met yet among them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Its keys, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.slots.keys()
+    }
+
+    /// Uses a value as every access does: an expired one is removed, a live one slides.
+    pub fn access(&mut self, key: K) -> Access<'_, V> {
+        let now = clock::now();
+        match self.slots.entry(key) {
+            Entry::Vacant(_) => Access::Missing,
+            Entry::Occupied(slot) if slot.get().expires <= now => {
+                Access::Expired(slot.remove().value)
+            }
+            Entry::Occupied(slot) => {
+                let slot = slot.into_mut();
+                let slid = now + slot.value.timeout(self.minute);
+                if slid.since(slot.expires) >= MIN_SLIDING_UPDATE {
+                    slot.expires = slid;
+                }
+                Access::Live(&mut slot.value)
+            }
+        }
+    }
+
+    /// Looks at a value without touching it.
+    #[must_use]
+    pub fn peek(&self, key: &K) -> Option<&V> {
+        Some(&self.slots.get(key)?.value)
+    }
+
+    /// Stores a value, in the place of an earlier one, for its timeout from now.
+    pub fn insert(&mut self, key: K, value: V) {
+        let expires = clock::now() + value.timeout(self.minute);
+        self.slots.insert(key, Slot { value, expires });
+    }
+
+    /// Stores a value unless there is one.
+    pub fn add(&mut self, key: K, value: V) {
+        if !self.slots.contains_key(&key) {
+            self.insert(key, value);
+        }
+    }
+
+    /// Takes a value out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.slots.remove(key).map(|slot| slot.value)
+    }
+
+    /// Takes out whatever has expired, in the order of expiry, then of keys.
+    pub fn flush(&mut self) -> Vec<(K, V)> {
+        let now = clock::now();
+        let due = self.slots.iter().filter(|(_, slot)| slot.expires <= now);
+        let mut due: Vec<_> = due.map(|(key, slot)| (slot.expires, key.clone())).collect();
+        due.sort_unstable();
+        due.into_iter()
+            .filter_map(|(_, key)| Some((key.clone(), self.remove(&key)?)))
+            .collect()
+    }
+}
+
+/// Calls `flush` at every UTC multiple of 20 s, with the instant of the turn.
+pub async fn turn_wheel(mut flush: impl FnMut(Instant)) {
+    let since_turn = clock::utc().since_epoch().as_nanos() % WHEEL.as_nanos();
+    let mut turn = clock::now() + (WHEEL - Duration::from_nanos(since_turn as u64));
+    loop {
+        clock::sleep_until(turn).await;
+        flush(turn);
+        turn = turn + WHEEL;
+    }
+}
