@@ -1,5 +1,7 @@
 //! Settings of the SQL providers, under the genuine providers' names (facts §9.2).
 
+pub use crate::servers::postgres::RESERVED;
+
 use crate::servers::ConfigValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

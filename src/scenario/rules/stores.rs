@@ -4,12 +4,13 @@ use super::{Findings, at};
 use crate::providers::ProviderSettings;
 use crate::providers::redis::settings::{RedisServer, RedisSettings};
 use crate::providers::sql::connection_string::ConnectionString;
-use crate::providers::sql::settings::{DatabaseServer, SchemaOrigin, SqlSettings, SqlSitecore};
+use crate::providers::sql::settings::{
+    DatabaseServer, RESERVED, SchemaOrigin, SqlSettings, SqlSitecore,
+};
 use crate::providers::state_server::settings::{Address, AddressError, Server};
 use crate::scenario::path::Path;
 use crate::scenario::problem::{Label, Problem};
 use crate::scenario::suggest;
-use crate::servers::postgres;
 use crate::topology::settings::Role;
 use std::collections::BTreeMap;
 
@@ -93,7 +94,7 @@ fn sql_database(findings: &mut Findings<'_>, path: &Path, sql: &SqlSettings) {
         DatabaseServer::Managed(managed) => {
             let kept = "in a temporary directory, gone after the run";
             let keys = managed.config.keys();
-            not_ours_to_set(findings, path, keys, &postgres::RESERVED, kept);
+            not_ours_to_set(findings, path, keys, &RESERVED, kept);
             if sql.schema == SchemaOrigin::Existing {
                 findings
                     .error(
@@ -123,7 +124,7 @@ fn sql_database(findings: &mut Findings<'_>, path: &Path, sql: &SqlSettings) {
             }
         }
     }
-    // The store adds a session's minutes to its clock itself (design §5).
+    // The store adds a session's minutes to its clock itself.
     if sql.schema == SchemaOrigin::Existing && findings.scenario.time.scale != 1.0 {
         findings
             .error(
