@@ -1,5 +1,7 @@
 //! A SQL provider as a whole: whose tables it uses, connecting, limits, failing, cleaning up.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod sql_support;
 
 use futures_util::join;

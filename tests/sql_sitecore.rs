@@ -1,5 +1,7 @@
 //! `sql_sitecore` on the real databases: what lies in the tables, each rule of locking, each fault.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod sql_support;
 
 use sessionbench::clock::utc;

@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn a_datetime2_is_the_same_point() {
         // 738885 days from year 1 to 2024; seven decimals.
-        let time = Time::new(45_296_5000000, 7);
+        let time = Time::new(452_965_000_000, 7);
         let value = DateTime2::new(Date::new(738_885), time);
         assert_eq!(read(&ColumnData::DateTime2(Some(value))), Value::Time(NOON));
     }
