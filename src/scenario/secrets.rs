@@ -114,7 +114,7 @@ mod tests {
             ),
             (
                 "server: 'Server=a; pwd = \"x;y\";Encrypt=true'",
-                "server: 'Server=a; pwd =*********************'",
+                "server: 'Server=a; pwd =*******************'",
             ),
             (
                 "{ server: \"postgres://me:x@y@db/s\" }",
