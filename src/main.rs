@@ -8,6 +8,7 @@ fn main() -> ExitCode {
     let outcome = match cli::Arguments::parse().command {
         Command::Run(arguments) => cli::run::run(&arguments),
         Command::Check(arguments) => cli::check::check(&arguments),
+        Command::Import(arguments) => cli::import::import(&arguments),
         Command::Report(arguments) => cli::report::report(&arguments),
         Command::Providers(arguments) => cli::providers::providers(&arguments),
         Command::Schema(arguments) => cli::schema::schema(&arguments),

@@ -114,6 +114,29 @@ fn a_run_whose_objectives_are_met_exits_with_0() {
 }
 
 #[test]
+fn a_value_of_the_environment_is_used_and_stands_in_no_output() {
+    let bench = Bench::new(
+        &compared("server: \"localhost:1,password=${STORE_PASSWORD}\"")
+            .replace("name: test", "name: test\nseed: ${A_SEED}"),
+    );
+    let mut command = bench.command(&["--virtual"]);
+    command
+        .env("STORE_PASSWORD", "hunter2")
+        .env("A_SEED", "4711");
+    let assert = done(command).code(0);
+    assert_eq!(bench.runs(), ["memory"]);
+    let scenario = bench.result()["scenario"].clone();
+    assert_eq!(scenario["seed"], 4711);
+    let yaml = scenario["yaml"].as_str().unwrap();
+    assert!(yaml.contains("seed: ${A_SEED}") && yaml.contains("password=${STORE_PASSWORD}"));
+    let mut outputs = printed(&assert);
+    for file in ["result.json", "report.html", "summary.md"] {
+        outputs += &fs::read_to_string(bench.output(file)).unwrap();
+    }
+    assert!(!outputs.contains("hunter2"));
+}
+
+#[test]
 fn a_run_that_misses_an_objective_exits_with_1() {
     let bench = Bench::new(&inproc("objectives: [request.response.p50 < 1ns]"));
     bench.run(&["--virtual"]).code(1);

@@ -15,10 +15,20 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad_scenarios")
 }
 
+/// The environment of the bad scenarios.
+fn lookup(name: &str) -> Option<String> {
+    match name {
+        "A_WORD" => Some("hunter2".to_owned()),
+        "A_NUMBER" => Some("4711".to_owned()),
+        "NOTHING" => Some(String::new()),
+        _ => None,
+    }
+}
+
 /// What a user sees for a file, without colours.
 fn explained(name: &str) -> String {
     let text = fs::read_to_string(folder().join(name)).unwrap();
-    match scenario::parse(name, &text) {
+    match scenario::parse_with(name, &text, &lookup) {
         Ok(loaded) => loaded.warnings.render(false),
         Err(problems) => problems.render(false),
     }
@@ -52,7 +62,7 @@ fn every_bad_scenario_is_explained_as_its_golden_text_says() {
 fn files_that_cannot_be_played_are_refused_and_doubtful_ones_are_not() {
     for name in names() {
         let text = fs::read_to_string(folder().join(&name)).unwrap();
-        let refused = scenario::parse(&name, &text).is_err();
+        let refused = scenario::parse_with(&name, &text, &lookup).is_err();
         assert_eq!(refused, !name.starts_with("warn_"), "{name}");
     }
 }
@@ -61,7 +71,7 @@ fn files_that_cannot_be_played_are_refused_and_doubtful_ones_are_not() {
 fn every_problem_says_where_it_is() {
     for name in names() {
         let text = fs::read_to_string(folder().join(&name)).unwrap();
-        let problems = match scenario::parse(&name, &text) {
+        let problems = match scenario::parse_with(&name, &text, &lookup) {
             Ok(loaded) => loaded.warnings,
             Err(problems) => problems,
         };
@@ -149,6 +159,59 @@ fn a_password_is_never_shown() {
     let text = explained("redis_settings.yaml");
     assert!(text.contains("password=******,ssl"), "{text}");
     assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
+fn a_value_of_the_environment_is_never_shown() {
+    for name in names().iter().filter(|name| name.starts_with("variables")) {
+        let text = explained(name);
+        assert!(
+            !text.contains("hunter2") && !text.contains("4711"),
+            "{text}"
+        );
+    }
+}
+
+/// Every scalar of a scenario, by the line it stands in.
+fn with_a_variable_in_line(line: usize) -> Option<String> {
+    let text = quickstart();
+    let (key, value) = text.lines().nth(line)?.split_once(": ")?;
+    if key.contains('#') || value.contains("{ ") || value.contains('>') {
+        return None;
+    }
+    let lines = text.lines().enumerate();
+    let lines = lines.map(|(at, text)| match at == line {
+        true => format!("{key}: ${{A_SECRET}}\n"),
+        false => format!("{text}\n"),
+    });
+    Some(lines.collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn whatever_a_variable_stands_for_is_told_in_no_message(
+        secret in "([A-Za-z]{8}[a-z \"'`<>=.,:]{0,8}|[0-9]{8}(min|s|%|B)?)",
+    ) {
+        for line in 0..quickstart().lines().count() {
+            let Some(text) = with_a_variable_in_line(line) else { continue };
+            let told = match scenario::parse_with("any.yaml", &text, &|_| Some(secret.clone())) {
+                Ok(loaded) => loaded.warnings.to_string() + &loaded.text,
+                Err(problems) => problems.to_string(),
+            };
+            prop_assert!(!told.contains(&secret[..8]), "{}", told);
+        }
+    }
+}
+
+#[test]
+fn a_scenario_goes_into_the_result_with_the_names_of_its_variables() {
+    let text = quickstart().replace("seed: 1", "seed: ${A_NUMBER}");
+    let loaded = scenario::parse_with("any.yaml", &text, &lookup);
+    let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(loaded.scenario.seed, 4711);
+    assert_eq!(loaded.text, text);
 }
 
 #[test]

@@ -91,6 +91,30 @@ fn the_shipped_schema_refuses_unknown_keys_everywhere() {
 }
 
 #[test]
+fn the_shipped_schema_takes_a_variable_for_a_value_of_any_kind() {
+    let schema = serde_json::from_str(&fs::read_to_string(schema_path()).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let quickstart = fs::read_to_string(root().join("scenarios/quickstart.yaml")).unwrap();
+    let valid = serde_yaml::from_str::<serde_json::Value>(&quickstart).unwrap();
+    for (pointer, wrong) in [
+        ("/name", "no name"),
+        ("/seed", "one"),
+        ("/time/scale", "sixty"),
+        ("/clusters/web/servers", "two"),
+        ("/clusters/web/balancer", "fair"),
+        ("/compare/0/servers", "one"),
+    ] {
+        let with = |value: &str| {
+            let mut changed = valid.clone();
+            *changed.pointer_mut(pointer).unwrap() = value.into();
+            validator.is_valid(&changed)
+        };
+        assert!(with("${NAME}") && with("${NAME:-2}"), "{pointer}");
+        assert!(!with(wrong), "{pointer}");
+    }
+}
+
+#[test]
 fn every_shipped_scenario_names_the_schema_for_editors() {
     for (path, text) in shipped() {
         let line = "# yaml-language-server: $schema=../docs/scenario.schema.json\n";

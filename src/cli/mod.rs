@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod environment;
+pub mod import;
 pub mod progress;
 pub mod providers;
 pub mod report;
@@ -42,6 +43,8 @@ pub enum Command {
     Run(run::RunArguments),
     /// Validate scenarios and print what they will do, without doing it
     Check(check::CheckArguments),
+    /// Print a scenario made from a site's Web.config and Sitecore configuration
+    Import(import::ImportArguments),
     /// Render the report of a result.json again
     Report(report::ReportArguments),
     /// List the session-state providers and what each can do

@@ -38,6 +38,10 @@ fn describe(provider: &Capabilities) -> String {
         (false, true) => "on a single CD server",
         (false, false) => "no",
     };
+    let no_managed_server = match provider.out_of_process {
+        true => "none: name a server of your own",
+        false => "none needed",
+    };
     let rows = [
         ("session end", detection.to_owned()),
         ("lateness by design", provider.expected_lateness.to_owned()),
@@ -53,7 +57,10 @@ fn describe(provider: &Capabilities) -> String {
         ("round trips", format!("{dirty} dirty, {clean} clean")),
         (
             "managed server",
-            provider.managed_server.unwrap_or("none needed").to_owned(),
+            provider
+                .managed_server
+                .unwrap_or(no_managed_server)
+                .to_owned(),
         ),
         ("virtual time", yes(provider.virtual_time).to_owned()),
     ];

@@ -85,12 +85,13 @@ impl Detection {
 }
 
 /// Every provider, in the order of the support matrix.
-pub const ALL: [&Capabilities; 6] = [
+pub const ALL: [&Capabilities; 7] = [
     &INPROC,
     &STATE_SERVER,
     &REDIS_MICROSOFT,
     &REDIS_KEYSPACE,
     &REDIS_SITECORE,
+    &MONGO_SITECORE,
     &SQL_SITECORE,
 ];
 
@@ -201,6 +202,33 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
         "One session that cannot be decoded stops all session ends behind it.",
         "A handler that throws loses its visit; removal before the handler loses the queue in a crash.",
         "With removal after the handler a claim lasts 120 s (ours): a slower handler runs twice.",
+    ],
+};
+
+/// Sitecore.SessionProvider.MongoDB (facts §9.1, §9.3).
+pub const MONGO_SITECORE: Capabilities = Capabilities {
+    name: "mongo_sitecore",
+    title: "Sitecore MongoDB session provider",
+    detection: Some(Detection::Poll),
+    expected_lateness: "0–2 s plus backlog",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "GUID and time in the document",
+    wait: "poll every 500 ms; once more at once if just freed",
+    steal: "module, at the execution timeout; shared state after 5 s; the poller, from any holder",
+    sliding: "get, also of a read-only waiter; update, reset; not release",
+    round_trips: (2, 2),
+    managed_server: None,
+    notes: &[
+        "Every get of a session whose timeout is not the private sessions', so of every shared one, \
+         sends a second update that nobody waits for.",
+        "The poller looks at no lock: a request that outlasts its session loses it.",
+        "An insert overwrites a session that another request has locked.",
+        "An expired session lives on when a request comes before the poller.",
+        "A handler that takes longer than two minutes, or dies, is raised again.",
+        "A handler that throws loses its visit.",
+        "A request that changes nothing does not prolong its session by the time it held it.",
+        "How sessions are serialised and compressed is ours: ASP.NET's own way.",
     ],
 };
 

@@ -8,6 +8,7 @@
 
 pub mod capabilities;
 pub mod inproc;
+pub mod mongo;
 pub mod poller;
 pub mod redis;
 mod secret;
@@ -39,6 +40,8 @@ pub enum ProviderSettings {
     RedisSitecore(redis::settings::RedisSitecore),
     /// Sitecore's SQL provider over its stored procedures, on SQL Server and on PostgreSQL.
     SqlSitecore(sql::settings::SqlSitecore),
+    /// Sitecore's MongoDB provider, with a poller for session end.
+    MongoSitecore(mongo::settings::MongoSitecore),
     /// System.Web's client of the ASP.NET state server.
     StateServer(state_server::settings::StateServerSettings),
 }
@@ -53,6 +56,7 @@ impl ProviderSettings {
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
             Self::SqlSitecore(_) => &capabilities::SQL_SITECORE,
+            Self::MongoSitecore(_) => &capabilities::MONGO_SITECORE,
             Self::StateServer(_) => &capabilities::STATE_SERVER,
         }
     }
@@ -61,7 +65,10 @@ impl ProviderSettings {
     #[must_use]
     pub fn redis(&self) -> Option<&redis::settings::RedisSettings> {
         match self {
-            Self::Inproc(_) | Self::StateServer(_) | Self::SqlSitecore(_) => None,
+            Self::Inproc(_)
+            | Self::MongoSitecore(_)
+            | Self::StateServer(_)
+            | Self::SqlSitecore(_) => None,
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
@@ -251,5 +258,6 @@ pub async fn connect(
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_) => redis::connect(settings, application).await,
         ProviderSettings::SqlSitecore(_) => sql::connect(settings, application).await,
+        ProviderSettings::MongoSitecore(settings) => mongo::connect(settings, application).await,
     }
 }

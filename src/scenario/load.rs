@@ -2,8 +2,9 @@
 
 use super::problem::{Problem, Problems, Severity};
 use super::source::Document;
+use super::tree::handle;
+use super::variables::{Lookup, environment};
 use super::{Scenario, rules, secrets, structure};
-use serde_yaml::with::singleton_map_recursive;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -18,7 +19,8 @@ pub const MAX_BYTES: u64 = 1024 * 1024;
 pub struct Loaded {
     /// The scenario.
     pub scenario: Scenario,
-    /// The file as it was read, without passwords; it goes into the result.
+    /// The file as it was read, variables by their names and without passwords; it goes into the
+    /// result.
     pub text: String,
     /// What will not show what its author expects.
     pub warnings: Problems,
@@ -59,6 +61,7 @@ impl Loaded {
             .providers
             .retain(|name, _| used_now.contains(name) || !used_before.contains(name));
         let warnings = rules::check(&self.scenario, &self.document);
+        let warnings = self.document.conceal(warnings);
         self.warnings = self.warnings.of_the_same_file(warnings);
         Ok(self)
     }
@@ -109,34 +112,39 @@ fn read(path: &Path) -> Result<String, Problem> {
     })
 }
 
-/// Checks a text under a file's name.
+/// Checks a text under a file's name, with the variables of this process's environment.
 ///
 /// # Errors
 /// Every problem of the text, at least one of which stops it.
 pub fn parse(name: &str, text: &str) -> Result<Loaded, Problems> {
+    parse_with(name, text, &environment)
+}
+
+/// As [`parse`], with variables from elsewhere.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with(name: &str, text: &str, lookup: &Lookup<'_>) -> Result<Loaded, Problems> {
     let refuse = |problems| Err(Problems::new(name, text, problems));
-    let mut document = match Document::read(text) {
+    let mut document = match Document::read(text, lookup) {
         Ok(document) => document,
         Err(problem) => return refuse(vec![problem]),
     };
     let mut problems = std::mem::take(&mut document.problems);
     problems.extend(structure::check(&document));
     if !problems.is_empty() {
-        return refuse(problems);
+        return refuse(document.conceal(problems));
     }
-    // Without this adapter serde_yaml reads an enum by a YAML tag instead of a key.
-    let decoded: Result<Scenario, _> =
-        singleton_map_recursive::deserialize(serde_yaml::Deserializer::from_str(text));
-    let scenario = match decoded {
+    let scenario: Scenario = match serde_json::from_value(document.root.to_json()) {
         Ok(scenario) => scenario,
         // The structural check is there to leave nothing for this; should it, say what serde says.
         Err(error) => {
-            let at = error.location().map_or(0, |location| location.index());
-            let problem = Problem::error(error.to_string()).label(at..at, "here");
-            return refuse(vec![problem]);
+            let problem = Problem::error(error.to_string());
+            let problem = problem.label(handle(&document.root), "somewhere in here");
+            return refuse(document.conceal(vec![problem]));
         }
     };
-    let problems = rules::check(&scenario, &document);
+    let problems = document.conceal(rules::check(&scenario, &document));
     if problems
         .iter()
         .any(|problem| problem.severity == Severity::Error)

@@ -25,10 +25,11 @@ pub mod source;
 mod structure;
 mod suggest;
 pub mod tree;
+mod variables;
 
 pub use estimate::Estimate;
 pub use expand::{ClusterPlan, RunPlan};
-pub use load::{Loaded, load, parse};
+pub use load::{Loaded, load, parse, parse_with};
 pub use metric::{Metric, Statistic, Unit};
 pub use model::Scenario;
 pub use objective::{Objective, ObjectiveError};

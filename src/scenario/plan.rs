@@ -186,6 +186,9 @@ pub fn expected_lateness(
         ProviderSettings::SqlSitecore(settings) => {
             Some(Duration::from_secs(settings.pollingInterval.into()))
         }
+        ProviderSettings::MongoSitecore(settings) => {
+            Some(Duration::from_secs(settings.pollingInterval.into()))
+        }
         ProviderSettings::RedisKeyspace(settings) => {
             let visited = run.clusters.iter().filter(|it| it.serves_visitors());
             let weights: f64 = visited.clone().map(|cluster| cluster.weight).sum();

@@ -71,6 +71,12 @@ impl Problem {
         self
     }
 
+    /// Everything that it says.
+    pub fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let labels = self.labels.iter_mut().map(|label| &mut label.text);
+        labels.chain([&mut self.message]).chain(&mut self.help)
+    }
+
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

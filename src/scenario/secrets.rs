@@ -4,13 +4,42 @@
 //! password, so that positions stay true. The surprising fact: this works on the raw text and not on
 //! its nodes, because a file that is not YAML is quoted in its error message too.
 
+use super::variables;
+
 /// The keys of a password in connection strings.
 const KEYS: [&str; 2] = ["password", "pwd"];
 
-/// The text with every `password=…` blotted out to the end of its value, and every password in a URL.
+/// The text with every `password=…` blotted out to the end of its value, and every password of an
+/// address, `mongodb://user:…@host`.
 #[must_use]
 pub fn hide(text: &str) -> String {
-    hide_in_urls(&hide_values(text))
+    hide_in_addresses(&hide_values(text))
+}
+
+/// Blots out what stands between the first colon after `://` and the last `@` before what can end
+/// an address. More than a password is gone where a path or an option has an `@`; never less.
+fn hide_in_addresses(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, address) = rest.split_at(at + "://".len());
+        shown.push_str(before);
+        let end = address.find(|c: char| c.is_whitespace() || "\"'`".contains(c));
+        let address = &address[..end.unwrap_or(address.len())];
+        let secret = address
+            .rfind('@')
+            .and_then(|end| Some(address[..end].find(':')? + 1..end));
+        if let Some(secret) = secret {
+            shown.push_str(&address[..secret.start]);
+            shown.push_str(&"*".repeat(secret.len()));
+            shown.push_str(&address[secret.end..]);
+        } else {
+            shown.push_str(address);
+        }
+        rest = &rest[before.len() + address.len()..];
+    }
+    shown.push_str(rest);
+    shown
 }
 
 fn hide_values(text: &str) -> String {
@@ -18,21 +47,36 @@ fn hide_values(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     let mut shown = String::with_capacity(text.len());
     let mut done = 0;
-    while let Some((start, end)) = next_key(&lower, done) {
-        shown.push_str(&text[done..end]);
-        done = end;
-        let rest = &text[end..];
+    while let Some((key, key_end)) = next_key(&lower, done) {
+        shown.push_str(&text[done..key_end]);
+        done = key_end;
+        let rest = &text[key_end..];
         let value = rest.trim_start_matches([' ', '\t']);
         let Some(value) = value.strip_prefix('=') else {
             continue;
         };
-        let from = text.len() - value.len();
-        let value = &value[..length(&text[..start], value)];
+        // A variable's name is no secret, but what the reader must set; its default is one.
+        let named = variables::name_at_start(value);
+        let value = &value[named..];
+        let start = text.len() - value.len();
+        let default = match value.starts_with("${") {
+            true => value.lines().next().and_then(|line| line.find('}')),
+            false => None,
+        };
+        let rest = default.unwrap_or(0);
+        let end = match named {
+            0 => rest + length(&text[..key], &value[rest..]),
+            // After a variable, unlike in a password, either separator ends the value.
+            _ => {
+                let end = value[rest..].find([',', ';', '\n', '\r']);
+                end.map_or(value.len(), |end| rest + end)
+            }
+        };
         // What closes the text around a connection string is no secret, and keeps the line legible.
-        let secret = value.trim_end_matches([' ', '"', '\'', '}', ']']);
-        shown.push_str(&text[done..from]);
+        let secret = value[..end].trim_end_matches([' ', '"', '\'', '}', ']']);
+        shown.push_str(&text[done..start]);
         shown.push_str(&"*".repeat(secret.len()));
-        done = from + secret.len();
+        done = start + secret.len();
     }
     shown.push_str(&text[done..]);
     shown
@@ -61,32 +105,6 @@ fn length(before: &str, value: &str) -> usize {
     end.unwrap_or(line).min(line)
 }
 
-/// Blots out `password` in `scheme://user:password@host`.
-fn hide_in_urls(text: &str) -> String {
-    const SCHEME: &str = "://";
-    let mut shown = String::with_capacity(text.len());
-    let mut done = 0;
-    while let Some(found) = text[done..].find(SCHEME) {
-        let start = done + found + SCHEME.len();
-        shown.push_str(&text[done..start]);
-        done = start;
-        let rest = &text[start..];
-        let token = &rest[..rest.find(char::is_whitespace).unwrap_or(rest.len())];
-        let Some((user, _)) = token.rsplit_once('@') else {
-            continue;
-        };
-        let Some((name, password)) = user.split_once(':') else {
-            continue;
-        };
-        shown.push_str(name);
-        shown.push(':');
-        shown.push_str(&"*".repeat(password.len()));
-        done = start + user.len();
-    }
-    shown.push_str(&text[done..]);
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +125,10 @@ mod tests {
                 "'a,password=x', 'b,PASSWORD=yz'",
                 "'a,password=*', 'b,PASSWORD=**'",
             ),
+            ("\"a,password=${PASS},x=y\"", "\"a,password=${PASS},x=y\""),
+            ("a,password=${A}x", "a,password=${A}*"),
+            ("Password=${A};Encrypt=True", "Password=${A};Encrypt=True"),
+            ("a,password=${A:-x,y},z", "a,password=********},z"),
             ("# the password of a", "# the password of a"),
             (
                 "server: Server=a,1433;Password=x,y;Encrypt=true",
@@ -120,7 +142,14 @@ mod tests {
                 "{ server: \"postgres://me:x@y@db/s\" }",
                 "{ server: \"postgres://me:***@db/s\" }",
             ),
-            ("see https://db.example/a:b", "see https://db.example/a:b"),
+            (
+                "{ server: \"mongodb://u:p@ss/w@h,i:1/s?x=y\", a: b@c }",
+                "{ server: \"mongodb://u:******@h,i:1/s?x=y\", a: b@c }",
+            ),
+            (
+                "server: mongodb://u@h\nat: c:d@e",
+                "server: mongodb://u@h\nat: c:d@e",
+            ),
         ] {
             assert_eq!(hide(text), shown);
         }
@@ -128,7 +157,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn positions_stay_true(text in "(password|pwd|://|@|[ :;=,\"}\\n]|.){0,40}") {
+        fn positions_stay_true(text in "(password|pwd|://|[ :@=,;\"}\\n]|.){0,40}") {
             prop_assert_eq!(hide(&text).len(), text.len());
         }
     }

@@ -1,14 +1,16 @@
 //! YAML text as a tree of nodes that remember where they stand in the file.
 //!
-//! In: the text of a scenario. Out: a [`Document`] whose nodes carry byte spans, and every problem
-//! of the YAML itself: syntax, duplicate keys, anchors, tags, depth, more than one document.
+//! In: the text of a scenario and the environment. Out: a [`Document`] whose nodes carry byte spans,
+//! with `variables` replaced by their values, and every problem of the YAML itself:
+//! syntax, duplicate keys, anchors, tags, depth, more than one document, variables that are not set.
 //!
-//! The surprising fact: a scenario is read twice. `serde_yaml` decodes it, but tells positions of
-//! nothing but its first error; this tree exists for the carets.
+//! The surprising fact: this tree exists because decoders of YAML tell the position of nothing but
+//! their first error. So the scenario is decoded from the tree, not from the text.
 
 use super::path::{Path, Step};
 use super::problem::Problem;
 use super::tree::{Entry, Node, Value, handle};
+use super::variables::{self, Lookup};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 use serde_json::Number;
 use std::collections::HashMap;
@@ -22,21 +24,45 @@ pub const MAX_DEPTH: usize = 64;
 pub struct Document {
     /// The outermost node.
     pub root: Node,
-    /// Duplicate keys, anchors, tags.
+    /// Duplicate keys, anchors, tags, variables that are not set.
     pub problems: Vec<Problem>,
+    /// Scalars with a variable: what they are, and how the file writes them.
+    filled: Vec<(String, String)>,
 }
 
 impl Document {
-    /// Reads a text.
+    /// Reads a text, with the variables' values from `lookup`.
     ///
     /// # Errors
     /// A problem after which nothing more can be said: the syntax, the depth, no content, more
     /// than one document.
-    pub fn read(text: &str) -> Result<Self, Problem> {
-        let mut reader = Reader::new(text);
+    pub fn read(text: &str, lookup: &Lookup<'_>) -> Result<Self, Problem> {
+        let masked = variables::mask(text);
+        let mut reader = Reader::new(text, &masked, lookup);
         let root = reader.document()?;
-        let problems = reader.problems;
-        Ok(Self { root, problems })
+        let (problems, mut filled) = (reader.problems, reader.filled);
+        // A value that is a part of another one must not tear it apart.
+        filled.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        Ok(Self {
+            root,
+            problems,
+            filled,
+        })
+    }
+
+    /// The problems with every value that came from the environment shown as the file writes it:
+    /// it may be a secret. Messages quote what they repeat of the file.
+    #[must_use]
+    pub fn conceal(&self, mut problems: Vec<Problem>) -> Vec<Problem> {
+        for text in problems.iter_mut().flat_map(Problem::texts) {
+            for (value, written) in &self.filled {
+                for quote in ['`', '"'] {
+                    let quoted = |text: &str| format!("{quote}{text}{quote}");
+                    *text = text.replace(&quoted(value), &quoted(written));
+                }
+            }
+        }
+        problems
     }
 
     /// Removes items of a list under an outermost key, as if they did not stand in the file.
@@ -74,6 +100,16 @@ impl Document {
         found
     }
 
+    /// How the file writes the value of a path, if it has a variable in it.
+    #[must_use]
+    pub fn written(&self, path: &Path) -> Option<&str> {
+        let mut node = &self.root;
+        for step in path.steps() {
+            node = node.child(step)?;
+        }
+        node.written.as_deref()
+    }
+
     /// The key at the end of a path, or what [`locate`](Self::locate) finds.
     #[must_use]
     pub fn locate_key(&self, path: &Path) -> Range<usize> {
@@ -97,19 +133,24 @@ impl Document {
 /// Turns the parser's events into nodes.
 struct Reader<'a> {
     text: &'a str,
+    /// Reads the masked text, which has the same characters at the same places but in variables.
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
+    lookup: &'a Lookup<'a>,
     /// Byte offset of every character, as the parser counts characters.
     offsets: Vec<usize>,
     problems: Vec<Problem>,
+    filled: Vec<(String, String)>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(text: &'a str) -> Self {
+    fn new(text: &'a str, masked: &'a str, lookup: &'a Lookup<'a>) -> Self {
         Self {
             text,
-            parser: Parser::new_from_str(text),
+            parser: Parser::new_from_str(masked),
+            lookup,
             offsets: text.char_indices().map(|(offset, _)| offset).collect(),
             problems: Vec::new(),
+            filled: Vec::new(),
         }
     }
 
@@ -187,17 +228,11 @@ impl<'a> Reader<'a> {
         match event {
             Event::Alias(_) => {
                 self.refuse("aliases (`*name`)", &span);
-                let value = Value::Unreadable;
-                Ok(Node { span, value })
+                Ok(Node::new(span, Value::Unreadable))
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_decoration(anchor, tag.is_some(), &span);
-                let value = match style {
-                    _ if tag.is_some() => Value::Unreadable,
-                    ScalarStyle::Plain => plain(&text),
-                    _ => Value::Text(text.into_owned()),
-                };
-                Ok(Node { span, value })
+                Ok(self.scalar(&text, style, span).unless(tag.is_some()))
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_decoration(anchor, tag.is_some(), &span);
@@ -210,10 +245,41 @@ impl<'a> Reader<'a> {
                 Ok(mapping.unless(tag.is_some()))
             }
             // The parser sends nothing else inside a document; if it did, nothing is read.
-            _ => Ok(Node {
-                span,
-                value: Value::Unreadable,
-            }),
+            _ => Ok(Node::new(span, Value::Unreadable)),
+        }
+    }
+
+    /// A value in one piece, with its variables filled in.
+    fn scalar(&mut self, masked: &str, style: ScalarStyle, span: Range<usize>) -> Node {
+        let filled = variables::fill(masked, self.lookup);
+        let places = variables::places(&self.text[span.clone()]);
+        for fault in &filled.faults {
+            let place = places.get(fault.position);
+            let place = place.map(|it| span.start + it.start..span.start + it.end);
+            let place = place.unwrap_or_else(|| span.clone());
+            self.problems.push(match &fault.variable {
+                Some(name) => {
+                    Problem::error(format!("the environment variable `{name}` is not set"))
+                        .label(place, "has no value")
+                        .help(format!("set it, or give a default: `${{{name}:-…}}`"))
+                }
+                None => Problem::error("this names no environment variable")
+                    .label(place, "neither `${NAME}` nor `${NAME:-default}`")
+                    .help("`$${` stands for these characters themselves"),
+            });
+        }
+        let value = match style {
+            _ if !filled.faults.is_empty() => Value::Unreadable,
+            ScalarStyle::Plain => plain(&filled.text),
+            _ => Value::Text(filled.text.clone()),
+        };
+        if let Some(written) = &filled.written {
+            self.filled.push((filled.text, written.clone()));
+        }
+        Node {
+            span,
+            value,
+            written: filled.written,
         }
     }
 
@@ -222,10 +288,7 @@ impl<'a> Reader<'a> {
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::SequenceEnd | Event::StreamEnd) {
-                return Ok(Node {
-                    span: start.start..span.end,
-                    value: Value::List(nodes),
-                });
+                return Ok(Node::new(start.start..span.end, Value::List(nodes)));
             }
             nodes.push(self.node(event, span, depth + 1)?);
         }
@@ -237,15 +300,15 @@ impl<'a> Reader<'a> {
         loop {
             let (event, key_span) = self.next()?;
             if matches!(event, Event::MappingEnd | Event::StreamEnd) {
-                return Ok(Node {
-                    span: start.start..key_span.end,
-                    value: Value::Mapping(entries),
-                });
+                return Ok(Node::new(
+                    start.start..key_span.end,
+                    Value::Mapping(entries),
+                ));
             }
             let key = match event {
                 Event::Scalar(text, _, anchor, tag) => {
                     self.refuse_decoration(anchor, tag.is_some(), &key_span);
-                    Some(text.into_owned())
+                    Some(variables::unmask(&text))
                 }
                 event => {
                     self.node(event, key_span.clone(), depth + 1)?;
@@ -298,41 +361,52 @@ fn too_deep(span: Range<usize>) -> Problem {
     Problem::error(format!("nested more than {MAX_DEPTH} levels deep")).label(span, "too deep")
 }
 
-/// What an unquoted scalar means in YAML 1.2's core schema.
+/// What an unquoted scalar means. One that a variable stands in may hold what YAML would take for
+/// more than a scalar: that is text.
 fn plain(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" => Value::Boolean(true),
-        "false" | "False" | "FALSE" => Value::Boolean(false),
-        _ => match number(text) {
+    let word = |c: char| c.is_ascii_alphanumeric() || "+-._~".contains(c);
+    let read = match text.chars().all(word) {
+        true => serde_yaml::from_str(text).ok(),
+        false => None,
+    };
+    match read {
+        Some(serde_yaml::Value::Null) => Value::Null,
+        Some(serde_yaml::Value::Bool(value)) => Value::Boolean(value),
+        Some(serde_yaml::Value::Number(number)) => match json(&number) {
             Some(number) => Value::Number(number),
             None => Value::Text(text.to_owned()),
         },
+        _ => Value::Text(text.to_owned()),
     }
 }
 
-fn number(text: &str) -> Option<Number> {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    // Words that Rust reads as numbers (`inf`, `nan`) are words here.
-    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return None;
-    }
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let positive = text.strip_prefix('+').unwrap_or(text);
-        let whole = positive.parse::<u64>().map(Number::from);
-        return whole
-            .or_else(|_| positive.parse::<i64>().map(Number::from))
-            .ok();
-    }
-    text.parse().ok().and_then(Number::from_f64)
+/// A number as JSON has it, which knows neither infinity nor "not a number".
+fn json(number: &serde_yaml::Number) -> Option<Number> {
+    let whole = number.as_u64().map(Number::from);
+    let whole = whole.or_else(|| number.as_i64().map(Number::from));
+    whole.or_else(|| Number::from_f64(number.as_f64()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn lookup(name: &str) -> Option<String> {
+        let value = match name {
+            "NUMBER" => "12",
+            "TEXT" => "a: 'b' # \"c\"",
+            "EMPTY" => "",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
+
+    fn try_read(text: &str) -> Result<Document, Problem> {
+        Document::read(text, &lookup)
+    }
+
     fn read(text: &str) -> Document {
-        Document::read(text).unwrap()
+        try_read(text).unwrap()
     }
 
     fn key(path: &[&str]) -> Path {
@@ -400,15 +474,58 @@ mod tests {
 
     #[test]
     fn a_second_document_is_refused() {
-        let problem = Document::read("a: 1\n---\nb: 2\n").unwrap_err();
+        let problem = try_read("a: 1\n---\nb: 2\n").unwrap_err();
         assert_eq!(problem.message, "a file holds one scenario");
     }
 
     #[test]
     fn a_file_of_comments_is_empty() {
         for text in ["", "\n", "# only a comment\n", "---\n", "~"] {
-            let problem = Document::read(text).unwrap_err();
+            let problem = try_read(text).unwrap_err();
             assert_eq!(problem.message, "the file is empty", "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_variable_is_typed_as_its_value_would_be() {
+        for (text, json) in [
+            ("${NUMBER}", "12"),
+            ("1${NUMBER}", "112"),
+            ("${NUMBER}s", "\"12s\""),
+            ("'${NUMBER}'", "\"12\""),
+            ("[ ${NUMBER}, ${NONE:-a,b} ]", "[12,\"a,b\"]"),
+            ("${EMPTY}", "null"),
+            ("${TEXT}", r##""a: 'b' # \"c\"""##),
+            ("{ b: ${TEXT} }", r##"{"b":"a: 'b' # \"c\""}"##),
+            ("|\n  x ${NUMBER}", "\"x 12\\n\""),
+            ("$${NUMBER}", "\"${NUMBER}\""),
+        ] {
+            let document = read(&format!("a: {text}\n"));
+            assert_eq!(
+                document.root.to_json().to_string(),
+                format!("{{\"a\":{json}}}")
+            );
+            assert!(document.problems.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_shown_where_it_stands() {
+        for text in [
+            "a: { b: \"ü ${NUMBER} ${NONE}\" }",
+            "a:\n  ü ${NUMBER} ${NONE}",
+            "a: >\n  ü $${NONE}\n  ${NONE}",
+        ] {
+            let problems = read(text).problems;
+            assert_eq!(problems.len(), 1);
+            let label = &problems[0].labels[0];
+            assert_eq!(&text[label.span.clone()], "${NONE}");
+        }
+    }
+
+    #[test]
+    fn keys_have_no_variables() {
+        let json = read("${NUMBER}: 1\n").root.to_json().to_string();
+        assert_eq!(json, "{\"${NUMBER}\":1}");
     }
 }

@@ -202,6 +202,7 @@ impl<'a> Check<'a> {
             ),
             (None, _) => {
                 let names: Vec<_> = choice.names().collect();
+                let word = node.written.as_ref().unwrap_or(word);
                 self.problems.push(
                     Problem::error(format!("{} cannot be `{word}`", place.name()))
                         .label(span, "not known")
@@ -254,6 +255,9 @@ impl<'a> Check<'a> {
             _ => text.parse::<Size>().map(drop),
         };
         let Err(error) = read else { return };
+        if node.written.is_some() {
+            return self.unexpected(node, schema, place);
+        }
         let mut problem = Problem::error(format!("{}: {error}", place.name()))
             .label(place.caret.clone(), self.shapes.expected(schema));
         if let (Value::Number(_), Some(unit)) = (&node.value, bare_unit(format)) {
@@ -278,6 +282,16 @@ impl<'a> Check<'a> {
     fn unexpected(&mut self, node: &Node, schema: &'a Json, place: &Place) {
         let expected = self.shapes.expected(schema);
         let (found, help) = match &node.value {
+            // What stands for it may be a secret, of which not even the kind is told.
+            Value::Null if let Some(written) = &node.written => {
+                (format!("`{written}` is empty"), None)
+            }
+            _ if let Some(written) = &node.written => (
+                format!("`{written}` stands for something else"),
+                expected
+                    .contains("text")
+                    .then(|| format!("put it into quotes: \"{written}\"")),
+            ),
             Value::Null | Value::Unreadable => (
                 "nothing is here".to_owned(),
                 matches!(self.shapes.of(schema), Shape::Object(_))

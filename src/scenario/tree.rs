@@ -13,6 +13,8 @@ pub struct Node {
     pub span: Range<usize>,
     /// What stands there.
     pub value: Value,
+    /// How the file writes it, if it has a variable in it: the value may be a secret.
+    pub written: Option<String>,
 }
 
 /// What stands at a node, by YAML 1.2's core schema.
@@ -58,6 +60,16 @@ impl Entry {
 }
 
 impl Node {
+    /// A node without variables.
+    #[must_use]
+    pub const fn new(span: Range<usize>, value: Value) -> Self {
+        Self {
+            span,
+            value,
+            written: None,
+        }
+    }
+
     /// The node one step further down.
     #[must_use]
     pub fn child(&self, step: &Step) -> Option<&Self> {
@@ -81,7 +93,7 @@ impl Node {
     }
 
     /// The node as JSON.
-    #[cfg(test)]
+    #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Unreadable | Value::Null => serde_json::Value::Null,

@@ -157,6 +157,7 @@ fn short_timeout(findings: &mut Findings<'_>) {
         let (constant, what) = match settings {
             ProviderSettings::Inproc(_) => (20, "cache wheel"),
             ProviderSettings::RedisSitecore(settings) => (settings.pollingInterval, "poll"),
+            ProviderSettings::MongoSitecore(settings) => (settings.pollingInterval, "poll"),
             _ => continue,
         };
         let constant = Duration::from_secs(constant.into());

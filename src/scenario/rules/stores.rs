@@ -2,6 +2,7 @@
 
 use super::{Findings, at};
 use crate::providers::ProviderSettings;
+use crate::providers::mongo::settings::{self as mongo, MongoSitecore};
 use crate::providers::redis::settings::{RedisServer, RedisSettings};
 use crate::providers::sql::connection_string::ConnectionString;
 use crate::providers::sql::settings::{
@@ -41,6 +42,9 @@ pub fn check(findings: &mut Findings<'_>) {
             sql_database(findings, &path, sql);
         }
         state_server(findings, &path, name, settings);
+        if let ProviderSettings::MongoSitecore(settings) = settings {
+            mongo_server(findings, &path, settings);
+        }
         let Some(redis) = settings.redis() else {
             continue;
         };
@@ -210,6 +214,9 @@ fn database(name: &str, settings: &ProviderSettings) -> Option<String> {
             DatabaseServer::ConnectionString(text) => format!("the database {text}"),
         });
     }
+    if let ProviderSettings::MongoSitecore(settings) = settings {
+        return Some(format!("{} as {}", settings.server, settings.sessionType));
+    }
     let redis = settings.redis()?;
     Some(match &redis.server {
         RedisServer::Managed(_) => format!("provider {name}"),
@@ -227,9 +234,29 @@ fn named_server(settings: &ProviderSettings) -> bool {
         ProviderSettings::SqlSitecore(settings) => {
             matches!(settings.sql.server, DatabaseServer::ConnectionString(_))
         }
+        ProviderSettings::MongoSitecore(_) => true,
         _ => settings
             .redis()
             .is_some_and(|redis| matches!(redis.server, RedisServer::ConnectionString(_))),
+    }
+}
+
+/// There is no managed MongoDB server, and the connection string must be the driver's.
+fn mongo_server(findings: &mut Findings<'_>, path: &Path, settings: &MongoSitecore) {
+    if let Err(bad) = mongo::read(&settings.server) {
+        findings
+            .error(&path.key("server"), bad.message, "cannot be used")
+            .advise(bad.help);
+    }
+    let plain = |c: char| !c.is_control() && c != '{' && c != '}';
+    if settings.sessionType.is_empty() || !settings.sessionType.chars().all(plain) {
+        findings
+            .error(
+                &path.key("sessionType"),
+                format!("`{}` is no name of an application", settings.sessionType),
+                "empty, or with braces or control characters",
+            )
+            .advise("use letters, digits, `-`, `_`, `.`, `:` and `/`");
     }
 }
 

@@ -338,6 +338,13 @@ fn objectives(findings: &mut Findings<'_>) {
             continue;
         };
         let path = at(["objectives"]).index(index);
+        if let Some(written) = findings.document.written(&path) {
+            let message = format!("`{written}` stands for no objective");
+            findings
+                .error(&path, message, "in this objective")
+                .advise("with its value it is to read like `request.response.p99 < 250ms`");
+            continue;
+        }
         let problem = findings.error(&path, error.message, "in this objective");
         problem.help = error.help;
         // The caret goes to the part that is wrong, where the file has the text as it was parsed:
