@@ -15,6 +15,8 @@ use std::time::Duration;
 pub struct Demand {
     /// CD servers.
     pub cd_servers: u32,
+    /// Provider instances: one for each CD server and kind of session.
+    pub instances: u32,
     /// Connections of their provider instances to each server of the store, where they keep some.
     pub connections: u32,
     /// Requests in progress at once, each of which may need a connection of its own.
@@ -90,6 +92,7 @@ impl Demand {
         let lives = scenario.timeout(kind).lasting(minute).as_secs_f64();
         Self {
             cd_servers: cluster.servers,
+            instances: cluster.servers,
             connections: connections_each(settings) * cluster.servers,
             in_progress: traffic.in_progress * share,
             sessions,
@@ -102,6 +105,7 @@ impl Demand {
     fn plus(self, other: Self) -> Self {
         Self {
             cd_servers: self.cd_servers + other.cd_servers,
+            instances: self.instances + other.instances,
             connections: self.connections + other.connections,
             in_progress: self.in_progress + other.in_progress,
             sessions: self.sessions + other.sessions,
@@ -114,6 +118,7 @@ impl Demand {
     fn larger(self, other: Self) -> Self {
         Self {
             cd_servers: self.cd_servers.max(other.cd_servers),
+            instances: self.instances.max(other.instances),
             connections: self.connections.max(other.connections),
             in_progress: self.in_progress.max(other.in_progress),
             sessions: self.sessions.max(other.sessions),
@@ -192,7 +197,10 @@ mod tests {
             "clusters: {web: {servers: 3, private: a, shared: a}}\n\
              providers: {a: {redis_sitecore: {connections_per_server: 2}}}\n",
         );
-        assert_eq!((both.cd_servers, both.connections), (3, 12));
+        assert_eq!(
+            (both.cd_servers, both.instances, both.connections),
+            (3, 6, 12)
+        );
         // 20 and 21 minutes at one visit per second.
         assert_eq!(both.sessions.round(), 1200.0 + 1260.0);
         assert!((both.ends_per_second - 2.0).abs() < 0.01);

@@ -8,8 +8,12 @@
 
 pub mod demand;
 pub mod finding;
+mod inproc;
+mod mongo;
 mod redis;
 mod server;
+mod sql;
+mod state_server;
 
 pub use demand::Demand;
 pub use finding::{Examination, Finding, Severity};
@@ -83,6 +87,9 @@ async fn look(
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_)
         | ProviderSettings::RedisDeadline(_) => redis::examine(settings, demand).await,
-        _ => todo!(),
+        ProviderSettings::SqlSitecore(settings) => sql::examine(settings, demand).await,
+        ProviderSettings::MongoSitecore(settings) => mongo::examine(settings, demand).await,
+        ProviderSettings::StateServer(settings) => state_server::examine(settings, demand).await,
+        ProviderSettings::Inproc(_) => Ok((None, inproc::judge(demand))),
     }
 }

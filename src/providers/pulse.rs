@@ -35,14 +35,11 @@ pub struct ClockDifference {
 }
 
 impl Pulse {
-    /// Asks a server. `time` is its time as it tells it, in seconds since the start of 1970.
+    /// Asks a server often.
     ///
     /// # Errors
     /// A question was not answered.
-    pub async fn take<E>(
-        mut ping: impl AsyncFnMut() -> Result<(), E>,
-        mut time: impl AsyncFnMut() -> Result<Option<f64>, E>,
-    ) -> Result<Self, E> {
+    pub async fn take<E>(mut ping: impl AsyncFnMut() -> Result<(), E>) -> Result<Self, E> {
         let mut trips = Vec::with_capacity(QUESTIONS);
         // The first one may have to make the connection.
         ping().await?;
@@ -52,19 +49,30 @@ impl Pulse {
             trips.push(clock::now().since(asked));
         }
         trips.sort();
-        let mut clock = None;
+        let at = |percent: usize| trips[trips.len() * percent / 100].as_secs_f64();
+        Ok(Self {
+            median_seconds: at(50),
+            p99_seconds: at(99),
+            clock: None,
+        })
+    }
+
+    /// Compares the clocks. The answer is the server's time in seconds since the start of 1970, or
+    /// `None` where it does not tell.
+    ///
+    /// # Errors
+    /// A question was not answered.
+    pub async fn with_clock<E>(
+        mut self,
+        mut time: impl AsyncFnMut() -> Result<Option<f64>, E>,
+    ) -> Result<Self, E> {
         for _ in 0..TIMES {
             let (asked, asked_utc) = (clock::now(), Utc::of_the_system());
             let Some(told) = time().await? else { break };
             let trip = clock::now().since(asked);
-            clock = closer(clock, difference(asked_utc, told, trip));
+            self.clock = closer(self.clock, difference(asked_utc, told, trip));
         }
-        let at = |percent: usize| trips[(trips.len() * percent / 100).min(trips.len() - 1)];
-        Ok(Self {
-            median_seconds: at(50).as_secs_f64(),
-            p99_seconds: at(99).as_secs_f64(),
-            clock,
-        })
+        Ok(self)
     }
 }
 
@@ -113,14 +121,14 @@ mod tests {
     #[test]
     fn one_slow_answer_shows_in_the_99th_percentile_and_not_in_the_median() {
         let asked = Cell::new(0);
-        let ping = async || {
+        let ping = async move || {
             asked.set(asked.get() + 1);
             let slow = asked.get() == 50;
             clock::sleep(Duration::from_millis(if slow { 90 } else { 2 })).await;
             Ok::<_, ()>(())
         };
-        let taking = async { Pulse::take(ping, async || Ok(None)).await };
-        let pulse = run_virtual(taking).unwrap().0.unwrap();
+        let (pulse, _) = run_virtual(async move { Pulse::take(ping).await }).unwrap();
+        let pulse = pulse.unwrap();
         assert_eq!((pulse.median_seconds, pulse.p99_seconds), (0.002, 0.09));
         assert_eq!(pulse.clock, None);
     }

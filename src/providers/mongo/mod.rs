@@ -7,6 +7,7 @@
 //! connection pools of connections, limits, counting
 //! partition  which database a session lies in
 //! admin      what is asked beside the sessions: samples, the index, clean-up
+//! survey     what a server says of itself, left as it is
 //! ```
 //!
 //! In: settings and an application name. Out: a [`Provider`] that opens one instance per CD server
@@ -21,14 +22,15 @@ pub mod expired;
 pub mod partition;
 pub mod settings;
 pub mod store;
+pub mod survey;
 
 use self::admin::Admin;
 use self::connection::Pools;
 use self::settings::MongoSitecore;
 use self::store::{MongoStore, Sessions};
+use super::poller::Polling;
+use super::poller::Processing;
 use super::redis::application::Application;
-use super::redis::poller::Polling;
-use super::redis::settings::Processing;
 use super::{BackgroundWork, ConnectError, Provider, Seat, ServerInfo, StoreSample};
 use crate::session::{RequestContext, SessionStateStore, StoreError, StoreKind};
 use async_trait::async_trait;

@@ -97,7 +97,7 @@ async fn ask(
         Err(StoreError::Refused(_)) => Ok(None),
         Err(error) => Err(error),
     };
-    let pulse = Pulse::take(ping, time).await?;
+    let pulse = Pulse::take(ping).await?.with_clock(time).await?;
     let info: String = admin.ask(&at, &cmd("INFO")).await?;
     let cluster = match is_cluster {
         true => admin
