@@ -1,4 +1,5 @@
-//! What there is to know of sessions in the web servers' own processes: there is no server to ask.
+//! What there is to know of sessions in the web servers' own processes (facts §3.2): there is no
+//! server to ask.
 
 use super::demand::Demand;
 use super::finding::{Finding, Severity};
@@ -19,7 +20,7 @@ pub fn judge(demand: &Demand) -> Vec<Finding> {
             Severity::Ok,
             "expiry",
             "up to 20 s late",
-            "The cache looks for expired sessions every 20 s (facts §3.2).",
+            "The cache looks for expired sessions every 20 s.",
         ),
         Finding::new(
             Severity::Ok,
