@@ -63,7 +63,7 @@ fn a_cache_is_told_what_it_would_do_to_sessions_and_is_left_as_it_was() {
             "--maxmemory",
             "100mb",
             "--maxclients",
-            "20",
+            "24",
         ])
         .await;
         let address = cache.address();

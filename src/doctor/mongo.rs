@@ -25,7 +25,12 @@ pub async fn examine(
 
 fn judge(settings: &MongoSitecore, demand: &Demand, survey: &Survey) -> Vec<Finding> {
     let provider = ProviderSettings::MongoSitecore(settings.clone());
-    let version = Finding::new(Severity::Ok, "version", survey.server.version.clone(), "");
+    let version = Finding::new(
+        Severity::Ok,
+        "version",
+        survey.server.version.clone(),
+        "What a server can do, and what it gets wrong, depends on it.",
+    );
     let clock = server::clock(
         survey.pulse.clock,
         "Deadlines are written and compared by the web servers' clocks, not by this one.",

@@ -33,7 +33,7 @@ fn judge(settings: &SqlSitecore, demand: &Demand, survey: &Survey) -> Vec<Findin
         Severity::Ok,
         "version",
         format!("{} {}", survey.server.product, survey.server.version),
-        "",
+        "What a database can do, and what it gets wrong, depends on it.",
     );
     let clock = server::clock(
         survey.pulse.clock,

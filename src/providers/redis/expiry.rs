@@ -1,4 +1,4 @@
-//! How long Redis takes to find keys that have expired (facts §11.1, simulation §4).
+//! How long Redis takes to find keys that have expired (facts §11.1, simulation §4.3).
 //!
 //! In: `hz`, `active-expire-effort`, how many keys have a TTL, how many of them end per second. Out:
 //! how late their deletion is, and with it the `expired` notification. The surprising fact: it is the
