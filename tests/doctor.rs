@@ -46,7 +46,8 @@ fn about<'a>(findings: &'a [serde_json::Value], subject: &str) -> &'a serde_json
 /// A server with these arguments.
 async fn server(arguments: &[&str]) -> Foreign {
     let port = free_port();
-    let with_port = [&["--port", &port.to_string()], arguments].concat();
+    let number = port.to_string();
+    let with_port = [&["--port", &number], arguments].concat();
     Foreign::start_with(port, &with_port).await
 }
 
