@@ -7,13 +7,14 @@ mod sql_support;
 
 use sessionbench::doctor::{self, Examination, Finding, Severity};
 use sessionbench::providers::ProviderSettings;
+use sessionbench::providers::sql::call::Value as Cell;
 use sessionbench::providers::sql::connection_string::Dialect;
 use sessionbench::providers::sql::schema::MINUTE;
 use sessionbench::providers::sql::settings::{
     DatabaseServer, SchemaOrigin, SqlSettings, SqlSitecore,
 };
 use sessionbench::providers::sql::sitecore;
-use sql_support::{Cell, Database, Kind};
+use sql_support::{Database, Kind};
 
 /// Examines a database as the store of a small site.
 async fn examine(address: &str, schema: SchemaOrigin) -> Examination {
