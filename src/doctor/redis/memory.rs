@@ -26,7 +26,7 @@ pub fn policy(master: &Master<'_>) -> Finding {
                   Azure Cache for Redis: in the portal, under Settings, Advanced settings.";
     let limit = maxmemory(master);
     let (severity, what) = match limit {
-        Some(limit) if limit == 0.0 => (
+        Some(0.0) => (
             Severity::Warning,
             format!("{policy}, without effect while maxmemory is 0"),
         ),
