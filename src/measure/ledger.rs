@@ -175,7 +175,12 @@ impl Ledger {
         }
         if operation.outcome == Outcome::Missing && life.untouched_since(operation.started) {
             life.gone = true;
-            self.counts.vanished += u64::from(operation.done < life.due_earliest(self.minute));
+            let early_by = life.due_earliest(self.minute).since(operation.done);
+            if !early_by.is_zero() {
+                self.counts.vanished += 1;
+                let found = || format!("gone {early_by:.1?} before it was due");
+                integrity.offended("vanished", operation.done, operation.id, found);
+            }
         }
         let Some(touch) = Touch::of(operation) else {
             return;
@@ -186,12 +191,10 @@ impl Ledger {
             if operation.started > due && self.design.detection.is_some() {
                 self.counts.resurrected += 1;
                 let overdue = operation.started.since(due);
-                integrity.broken(
-                    Promise::NoUseAfterEnd,
-                    operation.done,
-                    Some(operation.id),
-                    || format!("served {overdue:?} after it was due, not ended"),
-                );
+                let found = || format!("served {overdue:.1?} after it was due, not ended");
+                let (at, id) = (operation.done, operation.id);
+                integrity.broken(Promise::NoUseAfterEnd, at, Some(id), found);
+                integrity.offended("resurrected", at, id, found);
             }
         }
         if operation.outcome != Outcome::Found && operation.started > life.due(self.minute) {
@@ -302,6 +305,7 @@ impl Ledger {
                 let ago = at.since(life.ended);
                 let found = || format!("served {ago:.1?} after its end was raised");
                 integrity.broken(Promise::NoUseAfterEnd, at, id, found);
+                integrity.offended("used_after_end", at, grant.id, found);
             }
         }
         integrity.checked(Promise::NoLostUpdate);
@@ -472,18 +476,26 @@ impl Ledger {
         }
         let Some(life) = find(&mut self.lives, &mut self.superseded, notice.id, stamp) else {
             self.counts.unknown += 1;
+            let found = || "ended, and never started in this run".to_owned();
+            integrity.offended("unknown", now, notice.id, found);
             return raised;
         };
         raised.life = Some(life.expected.life);
         raised.owner = Some(life.expected.owner());
         life.ends = life.ends.saturating_add(1);
-        self.counts.without_data += u64::from(pages.is_none());
+        if pages.is_none() {
+            self.counts.without_data += 1;
+            let found = || "ended, and its data was gone".to_owned();
+            integrity.offended("without_data", now, notice.id, found);
+        }
         integrity.checked(Promise::EndsOnce);
         if life.ends > 1 {
             self.counts.duplicates += 1;
             let ends = life.ends;
-            let found = || format!("ended for the {ends}. time");
+            let first = now.since(life.ended);
+            let found = || format!("ended for the {ends}. time, {first:.1?} after the first");
             integrity.broken(Promise::EndsOnce, now, Some(notice.id), found);
+            integrity.offended("duplicates", now, notice.id, found);
             return raised;
         }
         let due = life.due(minute);
@@ -508,6 +520,7 @@ impl Ledger {
             self.counts.premature += 1;
             let found = || format!("ended {early_by:.1?} before it was due");
             integrity.broken(Promise::NotEarly, now, Some(notice.id), found);
+            integrity.offended("premature", now, notice.id, found);
         }
         let lateness = now.since(due);
         if lateness > LATE {
@@ -564,9 +577,19 @@ impl Ledger {
     }
 
     /// The handler of a session end is done.
-    pub fn end_handled(&mut self, end: &RaisedEnd, now: Instant, committed: bool) {
+    pub fn end_handled(
+        &mut self,
+        end: &RaisedEnd,
+        now: Instant,
+        committed: bool,
+        integrity: &mut Integrity,
+    ) {
         self.counts.handler.record_duration(now.since(end.raised));
-        self.counts.handler_failed += u64::from(!committed);
+        if !committed {
+            self.counts.handler_failed += 1;
+            let found = || "its session-end handler threw".to_owned();
+            integrity.offended("handler_failed", now, end.id, found);
+        }
         let (Some(number), Some(pages), true) = (end.life, end.pages, committed) else {
             return;
         };
@@ -591,8 +614,10 @@ impl Ledger {
     }
 
     /// Counts a private end that found the contact's session gone.
-    pub fn contact_gone(&mut self) {
+    pub fn contact_gone(&mut self, end: &RaisedEnd, integrity: &mut Integrity) {
         self.counts.contact_gone += 1;
+        let found = || "ended after the contact's shared session".to_owned();
+        integrity.offended("contact_gone", end.raised, end.id, found);
     }
 
     /// What changed since the last step, for the timeline.
@@ -652,6 +677,8 @@ impl Ledger {
                 integrity.checked(Promise::EndsOnce);
                 let found = || format!("not ended {overdue:.1?} after it was due");
                 integrity.broken(Promise::EndsOnce, now, Some(id), found);
+                let found = || format!("due, and not ended {overdue:.1?} later");
+                integrity.offended("missed", due, id, found);
                 if due >= self.measured_from {
                     self.counts.overdue.record_duration(overdue);
                 }
@@ -661,18 +688,27 @@ impl Ledger {
         }
         let performed = u64::from(life.performed);
         let views = &mut self.page_views;
-        match life.committed() {
+        let (kept, at) = match life.committed() {
             Some(committed) => {
                 let kept = performed.min(committed.into());
                 views.committed += kept;
-                views.lost_in_visit += performed - kept;
+                (kept, life.ended)
             }
             None if alive => {
                 let kept = performed.min(life.expected.pages.into());
                 views.alive += kept;
-                views.lost_in_visit += performed - kept;
+                (kept, now)
             }
-            None => views.lost_with_visit += performed,
+            None => {
+                views.lost_with_visit += performed;
+                return;
+            }
+        };
+        let lost = performed - kept;
+        views.lost_in_visit += lost;
+        if lost > 0 {
+            let found = || format!("{lost} of {performed} page views are missing in it");
+            integrity.offended("lost_in_visit", at, id, found);
         }
     }
 
@@ -684,8 +720,8 @@ impl Ledger {
         all.extend(
             (superseded.iter()).flat_map(|(id, lives)| lives.iter().map(|life| (*id, life))),
         );
-        // In the order of ids, so that the first offenders are the same in every run.
-        all.sort_by_key(|(id, _)| *id);
+        // The first offenders come first, and are the same in every run.
+        all.sort_by_key(|(id, life)| (life.due(self.minute), *id));
         for (id, life) in all {
             self.close(id, life, now, integrity);
         }

@@ -17,6 +17,7 @@ mod merge;
 mod plots;
 mod summary;
 mod verdict;
+mod wrongs;
 
 #[cfg(test)]
 pub(crate) mod testing;

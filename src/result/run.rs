@@ -1,7 +1,7 @@
 //! One run: who played on what, whether it can be trusted, and what it used.
 
 use super::{
-    BackgroundWork, Conservation, Detection, Invariant, PageViews, Requests, ServerInfo,
+    BackgroundWork, Conservation, Detection, Invariant, Offender, PageViews, Requests, ServerInfo,
     SessionEnds, SessionTimeline, Store, StoreSample, Timeline,
 };
 use crate::providers::Capabilities;
@@ -35,6 +35,10 @@ pub struct Run {
     pub page_views: PageViews,
     /// The twelve promises and who broke them.
     pub integrity: Vec<Invariant>,
+    /// The first offenders of what no promise tells apart, under `private.` or `shared.` and the
+    /// name of its count: `private.missed`, `shared.steals`, `private.failed`.
+    #[serde(default)]
+    pub offenders: BTreeMap<String, Vec<Offender>>,
     /// Sums that must come out even.
     pub conservation: Vec<Conservation>,
     /// One row per second (or per several, in long runs).

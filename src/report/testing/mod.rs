@@ -96,6 +96,7 @@ pub(crate) fn blank(name: &str) -> Run {
         session_ends: Vec::new(),
         page_views: PageViews::default(),
         integrity: Vec::new(),
+        offenders: BTreeMap::new(),
         conservation: Vec::new(),
         timeline: Timeline::default(),
         contention: Vec::new(),
