@@ -2,17 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod conformance_support;
 mod redis_support;
 
+use conformance_support::assert_documented;
 use futures_util::future::join_all;
 use redis_support::{Foreign, on, raw};
 use sessionbench::clock::{run_real, run_virtual, sleep};
-use sessionbench::conformance::{self, ConformanceError, Report, Subject, Verdict, examine};
+use sessionbench::conformance::{ConformanceError, Subject, examine};
 use sessionbench::providers::ProviderSettings;
 use sessionbench::providers::inproc::Inproc;
 use sessionbench::providers::redis::settings::{
-    Claim, MicrosoftVersion, Notifications, Processing, RedisKeyspace, RedisMicrosoft,
-    RedisSitecore,
+    Claim, MicrosoftVersion, Notifications, Processing, RedisDeadline, RedisKeyspace,
+    RedisMicrosoft, RedisSitecore,
 };
 use sessionbench::providers::state_server::settings::StateServerSettings;
 use sessionbench::servers::state_server::start_program;
@@ -30,41 +32,6 @@ fn assert_documented_on_real_servers<const N: usize>(settings: [ProviderSettings
     for report in reports.unwrap() {
         assert_documented(&report.unwrap());
     }
-}
-
-/// Every verdict is the documented one, nothing was left unseen without a reason, and the server
-/// counted the round trips that the provider told.
-fn assert_documented(report: &Report) {
-    let raises_ends = report.behaviours.iter().any(|finding| {
-        finding.behaviour == "end_raised" && finding.verdict == Verdict::AsContracted
-    });
-    let mut wrong = Vec::new();
-    for finding in &report.behaviours {
-        let good = match finding.verdict {
-            Verdict::AsContracted | Verdict::DeviatesAsDocumented => true,
-            Verdict::NotProbed => finding.group == "session end" && !raises_ends,
-            Verdict::DeviatesUnexpectedly | Verdict::DeviationNotSeen => false,
-        };
-        if !good {
-            wrong.push(format!("{finding:?}"));
-        }
-    }
-    for path in &report.round_trips {
-        let counted = path.counted.is_some() || report.server.is_none();
-        if !(counted && path.as_designed()) {
-            wrong.push(format!("{path:?}"));
-        }
-    }
-    wrong.extend(report.warnings.iter().cloned());
-    let told = wrong.join("\n");
-    assert!(
-        wrong.is_empty(),
-        "{} {:?}\n{told}",
-        report.provider,
-        report.settings
-    );
-    assert_eq!(report.behaviours.len(), conformance::all().count());
-    assert!(report.as_documented());
 }
 
 #[test]
@@ -89,6 +56,27 @@ fn microsofts_provider_keeps_the_contract_but_where_its_table_says_otherwise() {
         ..RedisMicrosoft::default()
     });
     assert_documented_on_real_servers(settings.map(ProviderSettings::RedisMicrosoft));
+}
+
+#[test]
+fn microsofts_first_versions_keep_the_contract_but_where_the_table_says_otherwise() {
+    let settings = [
+        MicrosoftVersion::V1From4,
+        MicrosoftVersion::V1From5,
+        MicrosoftVersion::V1From6_1,
+        MicrosoftVersion::V1From6_5,
+    ];
+    let settings = settings.map(|version| RedisMicrosoft {
+        version,
+        ..RedisMicrosoft::default()
+    });
+    assert_documented_on_real_servers(settings.map(ProviderSettings::RedisMicrosoft));
+}
+
+#[test]
+fn our_own_design_keeps_the_contract() {
+    let settings = RedisDeadline::default();
+    assert_documented_on_real_servers([ProviderSettings::RedisDeadline(settings)]);
 }
 
 #[test]

@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod conformance_support;
 mod redis_support;
 
 use assert_cmd::cargo::CommandCargoExt as _;
+use conformance_support::assert_behaves_as_documented;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::{Client, Database};
 use redis_support::{Ends, fast_seat, id, item, request, seat, store_new, take, text_of};
 use sessionbench::clock::{now, run_real, sleep, utc};
+use sessionbench::conformance::{Subject, examine};
 use sessionbench::providers::mongo::partition;
 use sessionbench::providers::mongo::settings::MongoSitecore;
 use sessionbench::providers::{ConnectError, Provider, ProviderSettings, Seat, connect};
@@ -900,4 +903,14 @@ objectives: [ request.failed == 0, session_end.missed == 0, page_views.lost == 0
     for objective in objectives.as_array().unwrap() {
         assert_eq!(objective["met"], true, "{objective}");
     }
+}
+
+#[test]
+#[ignore = "needs SESSIONBENCH_TEST_MONGODB"]
+fn the_contract_is_kept_but_where_the_table_says_otherwise() {
+    let settings = MongoSitecore::on(on_database("sessionbench_test_conformance"));
+    let settings = ProviderSettings::MongoSitecore(settings);
+    let examining = async move { examine(&Subject::new(&settings), std::future::pending()).await };
+    let report = run_real(examining).unwrap();
+    assert_behaves_as_documented(&report.unwrap());
 }

@@ -1,5 +1,7 @@
 //! Microsoft's Redis provider against a real server: what it stores, replies and costs.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod redis_support;
 
 use redis_support::*;
@@ -580,6 +582,195 @@ fn several_connections_share_the_load() {
         let clients: String = bench.ask("CLIENT LIST");
         let last_command = |client: &&str| client.contains("cmd=eval");
         assert_eq!(clients.lines().filter(last_command).count(), 4);
+    })
+    .unwrap();
+}
+
+const V1: [MicrosoftVersion; 4] = [
+    MicrosoftVersion::V1From4,
+    MicrosoftVersion::V1From5,
+    MicrosoftVersion::V1From6_1,
+    MicrosoftVersion::V1From6_5,
+];
+/// Session 7's id as it stands in keys of versions 1.
+const V1_KEY: &str = "sessionbench_private_aaaaaaaaaaaaaaaaaaaaaaah";
+
+async fn on_v1(version: MicrosoftVersion) -> Bench {
+    Bench::new(settings(version, RedisSettings::default())).await
+}
+
+/// Takes the lock of session 7 and writes it.
+async fn write_7(
+    store: &std::rc::Rc<dyn sessionbench::session::SessionStateStore>,
+    text: &str,
+) -> sessionbench::session::RequestContext {
+    let request = request();
+    let found = take(store, &request, id(7)).await;
+    let mut changed = found.item;
+    changed.set("data", Value::Text(text.into()));
+    store
+        .set_and_release_item_exclusive(&request, id(7), &changed, found.lock.as_ref(), false)
+        .await
+        .unwrap();
+    request
+}
+
+#[test]
+fn versions_1_store_what_2_to_4_do_under_keys_without_braces() {
+    run_real(async {
+        for version in V1 {
+            let bench = on_v1(version).await;
+            let store = bench.open(&seat(0)).await;
+            store_new(&store, id(7), "hello").await;
+            let data = format!("{V1_KEY}_Data");
+            let fields: Vec<Vec<u8>> = bench.ask(&format!("HGETALL {data}"));
+            assert_eq!(fields.len(), 2);
+            let timeout: Vec<String> = bench.ask(&format!("HGETALL {V1_KEY}_Internal"));
+            assert_eq!(timeout, ["SessionTimeout", "1200"]);
+            let request = write_7(&store, "changed").await;
+            store.end_request(&request).await.unwrap();
+            let request = self::request();
+            let found = take(&store, &request, id(7)).await;
+            assert_eq!(text_of(&found.item), "changed");
+            assert_eq!(bench.ask::<u64>("DBSIZE"), 3);
+            assert!(bench.provider.sample().await.unwrap().bytes_per_session > Some(100));
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn up_to_1_6_0_an_update_leaves_the_lock_to_the_end_of_the_request() {
+    run_real(async {
+        for (version, kept) in V1.into_iter().zip([1, 1, 0, 0]) {
+            let bench = on_v1(version).await;
+            let store = bench.open(&seat(0)).await;
+            store_new(&store, id(7), "hello").await;
+            let request = write_7(&store, "changed").await;
+            let lock = format!("EXISTS {V1_KEY}_Write_Lock");
+            assert_eq!(bench.ask::<u64>(&lock), kept, "{version:?}");
+            store.end_request(&request).await.unwrap();
+            assert_eq!(bench.ask::<u64>(&lock), 0, "{version:?}");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn up_to_1_6_4_gets_and_releases_do_not_keep_a_session_alive() {
+    run_real(async {
+        for (version, slides) in V1.into_iter().zip([false, false, false, true]) {
+            let bench = on_v1(version).await;
+            let store = bench.open(&seat(0)).await;
+            store_new(&store, id(7), "hello").await;
+            let age = || {
+                for suffix in ["Data", "Internal"] {
+                    let _: u64 = bench.ask(&format!("EXPIRE {V1_KEY}_{suffix} 300"));
+                }
+            };
+            let alive = || bench.ttl(&format!("{V1_KEY}_Data")) == 1200;
+            age();
+            store.get_item(&request(), id(7)).await.unwrap();
+            assert_eq!(alive(), slides, "{version:?}: get_item");
+            age();
+            let request = request();
+            let found = take(&store, &request, id(7)).await;
+            assert_eq!(alive(), slides, "{version:?}: get_item_exclusive");
+            age();
+            store
+                .release_item_exclusive(&request, id(7), &found.lock.unwrap())
+                .await
+                .unwrap();
+            assert_eq!(alive(), slides, "{version:?}: release_item_exclusive");
+            age();
+            write_7(&store, "changed").await;
+            assert!(alive(), "{version:?}: an update");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn in_1_4_0_a_reset_keeps_nothing_alive() {
+    run_real(async {
+        for (version, alive) in V1.into_iter().zip([300, 1200, 1200, 1200]) {
+            let bench = on_v1(version).await;
+            let store = bench.open(&seat(0)).await;
+            store_new(&store, id(7), "hello").await;
+            let data = format!("{V1_KEY}_Data");
+            let _: u64 = bench.ask(&format!("EXPIRE {data} 300"));
+            store.reset_item_timeout(&request(), id(7)).await.unwrap();
+            assert_eq!(bench.ttl(&data), alive, "{version:?}");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn in_1_4_0_two_servers_in_one_tick_both_take_the_lock() {
+    run_real(async {
+        let bench = on_v1(MicrosoftVersion::V1From4).await;
+        let store = bench.open(&seat(0)).await;
+        store_new(&store, id(7), "hello").await;
+        let take_lock =
+            include_str!("../src/providers/redis/scripts/v1/take_lock_1_4.lua").to_owned();
+        let take_in_one_tick = || {
+            let mut eval = redis::cmd("EVAL");
+            eval.arg(&take_lock).arg(3);
+            for suffix in ["Write_Lock", "Data", "Internal"] {
+                eval.arg(format!("{V1_KEY}_{suffix}"));
+            }
+            eval.arg("638000000000000000").arg(110);
+            let reply: (String, Vec<Vec<u8>>, String) =
+                eval.query(&mut *bench.raw.borrow_mut()).unwrap();
+            reply
+        };
+        let first = take_in_one_tick();
+        assert_eq!(first.1.len(), 2, "the data");
+        assert_eq!(take_in_one_tick(), first);
+        // In another tick it is locked.
+        let answer = store.get_item_exclusive(&request(), id(7)).await.unwrap();
+        assert!(matches!(answer, GetItem::Locked { .. }), "{answer:?}");
+    })
+    .unwrap();
+}
+
+#[test]
+fn versions_1_refuse_to_write_or_remove_without_a_lock_and_2_to_4_do_not() {
+    run_real(async {
+        let versions = V1.map(|version| (version, V1_KEY, 1));
+        for (version, key, left) in versions
+            .into_iter()
+            .chain([(MicrosoftVersion::V2To4, KEY, 0)])
+        {
+            let bench = on_v1(version).await;
+            let store = bench.open(&seat(0)).await;
+            store_new(&store, id(7), "hello").await;
+            store
+                .remove_item(&request(), id(7), None, &item("x"))
+                .await
+                .unwrap();
+            let exists: u64 = bench.ask(&format!("EXISTS {key}_Data"));
+            assert_eq!(exists, left, "{version:?}");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn keys_without_braces_are_removed_from_a_server_that_is_not_ours() {
+    run_real(async {
+        let foreign = Foreign::start().await;
+        let bench = Bench::new(settings(MicrosoftVersion::V1From4, on(&foreign.address()))).await;
+        let store = bench.open(&seat(0)).await;
+        store_new(&store, id(7), "hello").await;
+        take(&store, &request(), id(7)).await;
+        bench.put("sessionbench_private_cart", b"x");
+        bench.provider.close().await.unwrap();
+        assert_eq!(
+            bench.ask::<Vec<String>>("KEYS *"),
+            ["sessionbench_private_cart"]
+        );
     })
     .unwrap();
 }

@@ -3,6 +3,7 @@
 //! `scripts/bench` runs this. It prints ratios and figures with their limits; it is no test and
 //! fails nothing, since machines differ and are noisy. Every server that it loads is its own.
 
+mod deadline;
 mod in_process;
 mod pacing;
 mod redis;
@@ -22,5 +23,8 @@ fn main() {
     }
     if wanted("redis") {
         redis::measure();
+    }
+    if wanted("deadline") {
+        deadline::measure();
     }
 }

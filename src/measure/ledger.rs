@@ -556,6 +556,8 @@ impl Ledger {
                 (cause, due + Duration::from_nanos(to_tick as u64))
             }
             Noticed::Event { arrived, .. } => (cause, arrived),
+            Noticed::Claimed { woke, again: false } => (cause, woke),
+            Noticed::Claimed { woke, again: true } => ("claim lease", woke),
             Noticed::Access => ("access", now),
             Noticed::Abandoned => return,
         };

@@ -110,6 +110,7 @@ struct Troubles {
     retries: u64,
     swallowed: u64,
     undecodable: u64,
+    refused: u64,
 }
 
 impl Troubles {
@@ -118,6 +119,7 @@ impl Troubles {
         self.retries += u64::from(context.retries.get());
         self.swallowed += u64::from(context.swallowed.get());
         self.undecodable += u64::from(context.undecodable.get());
+        self.refused += u64::from(context.refused.get());
     }
 }
 
@@ -361,6 +363,7 @@ impl RequestMeter {
             retries: self.troubles.retries,
             swallowed: self.troubles.swallowed,
             undecodable: self.troubles.undecodable,
+            refused_writes: self.troubles.refused,
             measured: self.measured,
             per_second: self.measured as f64 / length,
             by_way: self

@@ -63,6 +63,8 @@ pub enum Detection {
     Poll,
     /// The store notifies when it deletes an expired key.
     Notification,
+    /// The provider sleeps until the earliest deadline.
+    Deadline,
 }
 
 impl Detection {
@@ -73,6 +75,7 @@ impl Detection {
             Self::CacheWheel => "cache wheel, every 20 s",
             Self::Poll => "poll, every 2 s by default",
             Self::Notification => "keyspace notification",
+            Self::Deadline => "at the deadline",
         }
     }
 
@@ -83,17 +86,19 @@ impl Detection {
             Self::CacheWheel => "cache wheel",
             Self::Poll => "poll phase",
             Self::Notification => "expiry scan",
+            Self::Deadline => "wake-up",
         }
     }
 }
 
 /// Every provider, in the order of the support matrix.
-pub const ALL: [&Capabilities; 6] = [
+pub const ALL: [&Capabilities; 7] = [
     &INPROC,
     &STATE_SERVER,
     &REDIS_MICROSOFT,
     &REDIS_KEYSPACE,
     &REDIS_SITECORE,
+    &REDIS_DEADLINE,
     &MONGO_SITECORE,
 ];
 
@@ -222,14 +227,16 @@ pub const REDIS_MICROSOFT: Capabilities = Capabilities {
     lock: "key with the locker's local clock in ticks",
     wait: "poll every 500 ms",
     steal: "module, at the execution timeout by the waiter's clock; TTL of the lock key",
-    sliding: "get, also of a waiter; update, release, reset",
+    sliding: "get, also of a waiter; update, release, reset; before 1.6.5 update and reset only",
     round_trips: MICROSOFT_ROUND_TRIPS,
     managed_server: Some("redis-server"),
     notes: &[
         "Raises no session end, so it cannot hold shared state and no visit is committed.",
         "The third round trip of a dirty request releases a lock that is already free.",
         "A write whose lock was lost or stolen is dropped without an error.",
-        "In layouts 2 to 4 the values are in ASP.NET's own serialisation, not in BinaryFormatter's.",
+        "In layouts 1 to 4 the values are in ASP.NET's own serialisation, not in BinaryFormatter's.",
+        "Versions 1.4.0 to 1.6.4 keep a session alive by writes only: a visitor whose requests change \
+         nothing loses it at a fixed time after the last one that did.",
     ],
     deviations: &[
         LOCK_EXPIRES,
@@ -389,6 +396,38 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
     ],
 };
 
+/// Our own: what Redis can do (simulation §4.4, simulation §4.6).
+pub const REDIS_DEADLINE: Capabilities = Capabilities {
+    name: "redis_deadline",
+    title: "Redis with deadlines, wake-ups and fenced locks (ours)",
+    detection: Some(Detection::Deadline),
+    expected_lateness: "below 5 ms plus backlog; a claim's lease (30 s) when a server dies in a handler",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "number that only rises, checked by the write",
+    wait: "message on release, first come first served; poll every 500 ms as a net",
+    steal: "module, at the execution timeout by the store's clock; the lock's own lease",
+    sliding: "get, update, release, reset; not by a waiter",
+    round_trips: RoundTrips {
+        dirty: 2,
+        clean: 2,
+        read_only: 1,
+        reset: 1,
+        stale_dirty: 4,
+        stale_clean: 4,
+        new_visit: 1,
+        abandon: 2,
+        poll: 1,
+    },
+    managed_server: Some("redis-server"),
+    notes: &[
+        "Not a product: our own design, to show what the others could do on the same server.",
+        "A server that dies while it handles an end leaves it to another, which may raise it twice.",
+        "Each CD server looks at each shard once a second, whether or not a session ends there.",
+    ],
+    deviations: &[],
+};
+
 /// Sitecore.SessionProvider.MongoDB (facts §9.1, §9.3).
 pub const MONGO_SITECORE: Capabilities = Capabilities {
     name: "mongo_sitecore",
@@ -440,5 +479,21 @@ pub const MONGO_SITECORE: Capabilities = Capabilities {
             "an insert replaces what is there",
         ),
         Deviation::always("expired_claim_spares_locked", "a claim looks at no lock"),
+        Deviation::always(
+            "slide_get_locked",
+            "a get that finds a holder reads the document and changes nothing",
+        ),
+        Deviation::always(
+            "uninitialized_marks_once",
+            "the flag stays until a write clears it",
+        ),
+        Deviation::always(
+            "uninitialized_ends_silently",
+            "the poller claims whatever has expired",
+        ),
+        Deviation::always(
+            "crash_between_claim_and_end",
+            "what is claimed is due again after two minutes, not before",
+        ),
     ],
 };

@@ -36,6 +36,8 @@ pub enum ProviderSettings {
     RedisKeyspace(redis::settings::RedisKeyspace),
     /// Sitecore.SessionProvider.Redis: Microsoft's fork with a poller for session end.
     RedisSitecore(redis::settings::RedisSitecore),
+    /// Our own on Redis: session end at the deadline, wake-ups instead of polls, fenced locks.
+    RedisDeadline(redis::settings::RedisDeadline),
     /// Sitecore's MongoDB provider, with a poller for session end.
     MongoSitecore(mongo::settings::MongoSitecore),
     /// System.Web's client of the ASP.NET state server.
@@ -51,6 +53,7 @@ impl ProviderSettings {
             Self::RedisMicrosoft(_) => &capabilities::REDIS_MICROSOFT,
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
+            Self::RedisDeadline(_) => &capabilities::REDIS_DEADLINE,
             Self::MongoSitecore(_) => &capabilities::MONGO_SITECORE,
             Self::StateServer(_) => &capabilities::STATE_SERVER,
         }
@@ -86,6 +89,7 @@ impl ProviderSettings {
             | Self::RedisMicrosoft(_)
             | Self::RedisKeyspace(_)
             | Self::RedisSitecore(_)
+            | Self::RedisDeadline(_)
             | Self::MongoSitecore(_) => None,
             Self::StateServer(settings) => match settings.server {
                 state_server::settings::Server::Managed => None,
@@ -104,6 +108,7 @@ impl ProviderSettings {
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
+            Self::RedisDeadline(settings) => Some(&settings.redis),
         }
     }
 }
@@ -194,6 +199,9 @@ pub struct BackgroundWork {
     pub claimed: u64,
     /// Expired sessions that another instance had claimed already.
     pub claimed_by_others: u64,
+    /// Expired sessions that were claimed again because nobody acknowledged their end in time.
+    #[serde(default)]
+    pub claimed_again: u64,
     /// Expired sessions whose data was gone, or could not be asked for.
     pub without_data: u64,
     /// Expired sessions that could not be decoded.
@@ -310,7 +318,8 @@ pub async fn connect(
         }
         ProviderSettings::RedisMicrosoft(_)
         | ProviderSettings::RedisKeyspace(_)
-        | ProviderSettings::RedisSitecore(_) => redis::connect(settings, application).await,
+        | ProviderSettings::RedisSitecore(_)
+        | ProviderSettings::RedisDeadline(_) => redis::connect(settings, application).await,
         ProviderSettings::MongoSitecore(settings) => mongo::connect(settings, application).await,
     }
 }

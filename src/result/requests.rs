@@ -32,6 +32,9 @@ pub struct Requests {
     /// Sessions that a request found and could not decode.
     #[serde(default)]
     pub undecodable: u64,
+    /// Writes that a store refused because their lock was lost, where it tells.
+    #[serde(default)]
+    pub refused_writes: u64,
     /// Requests measured: sent after the warm-up.
     pub measured: u64,
     /// Requests measured per second of measured time.

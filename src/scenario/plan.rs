@@ -155,11 +155,11 @@ fn seats(run: &RunPlan) -> impl Iterator<Item = (&ClusterPlan, StoreKind, &str)>
         })
 }
 
-/// Connections of one provider instance: those for commands, and one to hear notifications.
+/// Connections of one provider instance: those for commands, and one to hear notifications or calls.
 fn connections_each(settings: &ProviderSettings) -> u32 {
     let listening = matches!(
         settings.capabilities().detection,
-        Some(Detection::Notification)
+        Some(Detection::Notification | Detection::Deadline)
     );
     settings.redis().map_or(0, |redis| {
         redis.connections_per_server + u32::from(listening)
@@ -201,6 +201,8 @@ pub fn expected_lateness(
             let lead = scenario.site_time().real(settings.shadow_key_lead);
             Some(scan.saturating_sub(lead))
         }
+        // As late as a server can be that has to be relieved.
+        ProviderSettings::RedisDeadline(settings) => Some(settings.safety_poll.duration()),
     }
 }
 

@@ -89,6 +89,13 @@ pub trait SessionStateStore {
     /// Called once at the end of every request (`EndRequest`).
     async fn end_request(&self, request: &RequestContext) -> Result<(), StoreError>;
 
+    /// Waits until it may be worth while to ask again for the lock that this request found taken. A
+    /// store that cannot tell waits for ever, as all genuine ones do: the request then asks at its
+    /// next poll.
+    async fn lock_may_be_free(&self, _request: &RequestContext) {
+        std::future::pending().await
+    }
+
     /// Tells that a request is about to use a session. Changes nothing; a store in memory fetches
     /// what it will need, so that the fetches of several stores overlap.
     fn prefetch(&self, _id: SessionId) {}
@@ -199,6 +206,13 @@ pub enum Noticed {
         /// How long before the session its shadow expires, by the provider's design.
         lead: Duration,
     },
+    /// The provider slept until the deadline and claimed the session.
+    Claimed {
+        /// When it woke up.
+        woke: Instant,
+        /// Whether another server had claimed it before and never acknowledged its end.
+        again: bool,
+    },
     /// A request touched the expired session.
     Access,
     /// The session was abandoned: `Session_End` is due at once, whatever its timeout.
@@ -222,6 +236,10 @@ pub struct RequestContext {
     pub swallowed: Cell<u32>,
     /// Stored sessions that could not be decoded.
     pub undecodable: Cell<u32>,
+    /// Writes that a store refused because their lock was lost. Most stores do not tell.
+    pub refused: Cell<u32>,
+    /// The request's place in a store's own queue for a session's lock: a number of the store's.
+    pub queued: Cell<Option<(SessionId, u64)>>,
     /// Locks that a provider must still release in [`SessionStateStore::end_request`].
     pub held: RefCell<Vec<(SessionId, LockId)>>,
 }

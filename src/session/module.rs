@@ -472,7 +472,8 @@ impl<'a> Wait<'a> {
         }
     }
 
-    /// Waits for the next tick of the poll timer (facts §2.2, steps 5 and 6).
+    /// Waits for the next tick of the poll timer (facts §2.2, steps 5 and 6), or for a store that
+    /// says that the lock may be free.
     async fn until_next_poll(&mut self) -> Result<(), AcquireError> {
         let completed = clock::now();
         let constants = &self.module.constants;
@@ -485,7 +486,11 @@ impl<'a> Wait<'a> {
         let interval = constants.poll_interval.as_nanos().max(1) as u64;
         let earliest = (completed + constants.poll_gap).since(since).as_nanos() as u64;
         let tick = earliest.div_ceil(interval).max(1) * interval;
-        clock::sleep_until(since + Duration::from_nanos(tick)).await;
+        tokio::select! {
+            biased;
+            () = clock::sleep_until(since + Duration::from_nanos(tick)) => {}
+            () = self.module.store.lock_may_be_free(&self.request.context) => {}
+        }
         if clock::now().since(self.request.started) >= constants.execution_timeout {
             return Err(self.give_up(AcquireError::WaitedTooLong));
         }

@@ -103,18 +103,17 @@ pub fn raw(address: &str) -> redis::Connection {
         .unwrap()
 }
 
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// A redis-server that the harness did not start.
 pub struct Foreign {
     child: std::process::Child,
     pub port: u16,
     /// Where it keeps what it must: a replica writes down what its master sends.
     _directory: tempfile::TempDir,
-}
-
-/// A port that is free right now.
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 impl Foreign {

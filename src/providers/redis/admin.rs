@@ -241,10 +241,14 @@ impl Admin {
     }
 
     fn session_prefix(&self, key: &str) -> Option<String> {
-        let Owner::Session(_) = self.application.owner(key)? else {
+        let Owner::Session(id) = self.application.owner(key)? else {
             return None;
         };
-        Some(key[..=key.find('}')?].to_owned())
+        let id = id.to_string();
+        let end = key.rfind(&id)? + id.len();
+        // In most layouts the brace that was opened before the application closes after the id.
+        let end = end + usize::from(key[end..].starts_with('}'));
+        Some(key[..end].to_owned())
     }
 
     /// One step of SCAN over a master's keys that match; returns where the next one starts.

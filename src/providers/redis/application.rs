@@ -5,6 +5,7 @@
 //! the beginning of another, so a pattern only finds candidates; a key is ours when all of it reads
 //! as ours.
 
+use super::deadline;
 use super::layout::{SHADOW, SUFFIXES};
 use crate::session::{SessionId, StoreKind};
 
@@ -16,6 +17,7 @@ const INDEX: &str = "_Expirations";
 pub struct Application {
     name: String,
     run: String,
+    braces: bool,
 }
 
 impl Application {
@@ -36,13 +38,23 @@ impl Application {
         Ok(Self {
             name: name.to_owned(),
             run: run.to_owned(),
+            braces: true,
         })
+    }
+
+    /// The same with keys that have no braces around application and id, as versions 1 have them.
+    #[must_use]
+    pub fn without_braces(self) -> Self {
+        Self {
+            braces: false,
+            ..self
+        }
     }
 
     /// The name under which the sessions of one kind are kept.
     #[must_use]
     pub fn of(&self, kind: StoreKind) -> String {
-        let Self { name, run } = self;
+        let Self { name, run, .. } = self;
         let separator = if run.is_empty() { "" } else { "_" };
         format!("{name}_{kind}{separator}{run}")
     }
@@ -50,13 +62,18 @@ impl Application {
     /// A pattern for SCAN that every key of ours matches; others may match it too.
     #[must_use]
     pub fn pattern(&self) -> String {
-        format!("{{{}_*", escape(&self.name))
+        let brace = if self.braces { "{" } else { "" };
+        format!("{brace}{}_*", escape(&self.name))
     }
 
     /// The same without the shadow keys: SCAN deletes what it returns if it has expired, and an
     /// expired shadow ends a session.
     #[must_use]
     pub fn sample_pattern(&self) -> String {
+        if !self.braces {
+            // Versions 1 have no shadow keys.
+            return self.pattern();
+        }
         // Of all suffixes, the shadow's is the only one that begins so.
         format!("{{{}_*}}_[^T]*", escape(&self.name))
     }
@@ -65,15 +82,26 @@ impl Application {
     #[must_use]
     pub fn owner(&self, key: &str) -> Option<Owner> {
         StoreKind::ALL.into_iter().find_map(|kind| {
+            if !self.braces {
+                let rest = key.strip_prefix(&self.of(kind))?.strip_prefix('_')?;
+                return session(rest.split_at_checked(rest.find('_')?)?, kind);
+            }
             let rest = key.strip_prefix('{')?.strip_prefix(&self.of(kind))?;
             if rest == format!("}}{INDEX}") {
                 return Some(Owner::Index);
             }
-            let (id, suffix) = rest.strip_prefix('_')?.split_once('}')?;
-            let id = SessionId::parse(id).filter(|id| id.kind() == kind)?;
-            SUFFIXES.contains(&suffix).then_some(Owner::Session(id))
+            if let Some(owner) = deadline::keys::owner(rest, kind) {
+                return Some(owner);
+            }
+            session(rest.strip_prefix('_')?.split_once('}')?, kind)
         })
     }
+}
+
+/// The session that a key belongs to by its id and suffix.
+fn session((id, suffix): (&str, &str), kind: StoreKind) -> Option<Owner> {
+    let id = SessionId::parse(id).filter(|id| id.kind() == kind)?;
+    SUFFIXES.contains(&suffix).then_some(Owner::Session(id))
 }
 
 /// What one of our keys belongs to.
@@ -123,7 +151,7 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::Layout;
+    use super::super::layout::{Layout, V1};
     use super::*;
 
     const ID: u128 = 7;
@@ -160,6 +188,20 @@ mod tests {
         assert_eq!(ours.owner(&keys.data), None);
         assert_eq!(ours.owner("{site_private_cart}_Data"), None);
         assert_eq!(ours.owner("site_private"), None);
+    }
+
+    #[test]
+    fn keys_without_braces_are_known_as_ours() {
+        let application = Application::new("a_b", "run").unwrap().without_braces();
+        let layout = Layout::V1(V1::From4);
+        for id in [SessionId::private(ID), SessionId::shared(ID)] {
+            let keys = layout.keys(&application.of(id.kind()), id);
+            for key in [&keys.lock, &keys.data, &keys.timeout] {
+                assert_eq!(application.owner(key), Some(Owner::Session(id)), "{key}");
+            }
+        }
+        assert_eq!(application.pattern(), "a_b_*");
+        assert_eq!(application.owner("a_b_private_run_cart_Data"), None);
     }
 
     #[test]

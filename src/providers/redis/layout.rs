@@ -4,6 +4,7 @@
 //! from a reply to an item. The surprising fact: from version 2 on the braces around application
 //! and id put all keys of one session into one cluster slot, which scripts over several keys need.
 
+use super::deadline;
 use super::script::{self, Scripts};
 use super::settings::MicrosoftVersion;
 use crate::session::item::{self, DecodeError};
@@ -27,8 +28,17 @@ const V5: [&str; 3] = [
 /// Lock, data and timeout of layouts 2 to 4.
 const V2_TO_4: [&str; 3] = ["_Write_Lock", "_Data", "_Internal"];
 /// What the keys of a session end in, in any layout.
-pub const SUFFIXES: [&str; 8] = [
-    V5[0], V5[1], V5[2], V2_TO_4[0], V2_TO_4[1], V2_TO_4[2], SHADOW, END_CLAIM,
+pub const SUFFIXES: [&str; 10] = [
+    V5[0],
+    V5[1],
+    V5[2],
+    V2_TO_4[0],
+    V2_TO_4[1],
+    V2_TO_4[2],
+    SHADOW,
+    END_CLAIM,
+    deadline::keys::SESSION,
+    deadline::keys::WAITERS,
 ];
 
 /// How sessions lie in Redis.
@@ -40,6 +50,8 @@ pub enum Layout {
     /// provider writes the values with BinaryFormatter; ours writes them as ASP.NET's alternative
     /// serialisation does (facts §4.3), so only keys, types and field names are genuine here.
     V2To4,
+    /// Microsoft's 1.4.0 to 1.6.5: values as in 2 to 4, keys without braces.
+    V1(V1),
     /// Ours for Sitecore, whose own is unknown: keys as layout 5, the blob is the whole frame, and
     /// a sorted set per application holds the deadlines.
     Sitecore {
@@ -48,11 +60,28 @@ pub enum Layout {
     },
 }
 
+/// Versions 1 whose scripts differ, by the first of each (facts §1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum V1 {
+    /// 1.4.0.
+    From4,
+    /// 1.5.0 to 1.6.0.
+    From5,
+    /// 1.6.1 to 1.6.4.
+    From6_1,
+    /// 1.6.5.
+    From6_5,
+}
+
 impl From<MicrosoftVersion> for Layout {
     fn from(version: MicrosoftVersion) -> Self {
         match version {
             MicrosoftVersion::V5 => Self::V5,
             MicrosoftVersion::V2To4 => Self::V2To4,
+            MicrosoftVersion::V1From6_5 => Self::V1(V1::From6_5),
+            MicrosoftVersion::V1From6_1 => Self::V1(V1::From6_1),
+            MicrosoftVersion::V1From5 => Self::V1(V1::From5),
+            MicrosoftVersion::V1From4 => Self::V1(V1::From4),
         }
     }
 }
@@ -94,8 +123,24 @@ impl Layout {
         match self {
             Self::V5 => &script::V5,
             Self::V2To4 => &script::V2_TO_4,
+            Self::V1(V1::From6_5) => &script::V1_6_5,
+            Self::V1(V1::From6_1) => &script::V1_6_1,
+            Self::V1(V1::From5) => &script::V1_5,
+            Self::V1(V1::From4) => &script::V1_4,
             Self::Sitecore { .. } => &script::SITECORE,
         }
+    }
+
+    /// Whether keys have braces, which put those of one session into one cluster slot.
+    #[must_use]
+    pub const fn braces(self) -> bool {
+        !matches!(self, Self::V1(_))
+    }
+
+    /// Whether the script that takes the lock replies whether another holds it.
+    #[must_use]
+    pub fn tells_locked(self) -> bool {
+        self != Self::V1(V1::From4)
     }
 
     /// The keys of a session.
@@ -103,10 +148,13 @@ impl Layout {
     pub fn keys(self, application: &str, id: SessionId) -> Keys {
         let [lock, data, timeout] = match self {
             Self::V5 | Self::Sitecore { .. } => V5,
-            Self::V2To4 => V2_TO_4,
+            Self::V2To4 | Self::V1(_) => V2_TO_4,
         };
         // One formatted stem for all keys: this is on the way of every operation.
-        let stem = format!("{{{application}_{id}}}");
+        let stem = match self.braces() {
+            true => format!("{{{application}_{id}}}"),
+            false => format!("{application}_{id}"),
+        };
         let key = |suffix| [stem.as_str(), suffix].concat();
         Keys {
             lock: key(lock),
@@ -121,7 +169,7 @@ impl Layout {
     pub fn peek(self, keys: &Keys) -> redis::Cmd {
         let name = match self {
             Self::V5 | Self::Sitecore { .. } => "GET",
-            Self::V2To4 => "HGETALL",
+            Self::V2To4 | Self::V1(_) => "HGETALL",
         };
         redis::cmd(name).arg(&keys.data).take()
     }
@@ -133,8 +181,8 @@ impl Layout {
         let seconds = seconds.to_string().into_bytes();
         match self {
             Self::V5 | Self::Sitecore { .. } => Some(vec![self.blob(item).into(), seconds.into()]),
-            Self::V2To4 if item.values().len() == 0 => None,
-            Self::V2To4 => {
+            Self::V2To4 | Self::V1(_) if item.values().len() == 0 => None,
+            Self::V2To4 | Self::V1(_) => {
                 let last = 2 + 2 * item.values().len();
                 let mut arguments = vec![text(last), seconds.into()];
                 push_fields(&mut arguments, item.values());
@@ -163,7 +211,7 @@ impl Layout {
                 arguments.extend(fixed.map(Argument::from));
                 arguments.push(self.blob(item).into());
             }
-            Self::V2To4 => {
+            Self::V2To4 | Self::V1(_) => {
                 let removed = item.removed().len();
                 let changed = item.changed().count();
                 let second = FIRST + removed;
@@ -185,7 +233,7 @@ impl Layout {
     /// The stored bytes are none of this layout's.
     pub fn decode(self, reply: &Reply, timeout: Minutes) -> Result<Option<Item>, DecodeError> {
         match (self, reply) {
-            (Self::V2To4, Reply::Array(fields)) if !fields.is_empty() => {
+            (Self::V2To4 | Self::V1(_), Reply::Array(fields)) if !fields.is_empty() => {
                 let (fields, _) = fields.as_chunks::<2>();
                 let values = fields
                     .iter()
@@ -197,7 +245,7 @@ impl Layout {
                     .collect::<Result<_, _>>()?;
                 Ok(Some(Item::from_values(timeout, values)))
             }
-            (Self::V2To4, _) | (_, Reply::Nil) => Ok(None),
+            (Self::V2To4 | Self::V1(_), _) | (_, Reply::Nil) => Ok(None),
             (Self::V5, reply) => Item::decode_items(bytes(reply)?, timeout).map(Some),
             (Self::Sitecore { compressed: true }, reply) => {
                 Item::decode_compressed(bytes(reply)?).map(Some)
@@ -210,7 +258,7 @@ impl Layout {
         match self {
             Self::Sitecore { compressed: true } => item.encode_compressed(),
             Self::Sitecore { compressed: false } => item.encode(),
-            Self::V5 | Self::V2To4 => item.encode_items(),
+            Self::V5 | Self::V2To4 | Self::V1(_) => item.encode_items(),
         }
     }
 }
@@ -282,6 +330,15 @@ mod tests {
         assert_eq!(keys.lock, format!("{{/_{id}}}_Write_Lock"));
         assert_eq!(keys.data, format!("{{/_{id}}}_Data"));
         assert_eq!(keys.timeout, format!("{{/_{id}}}_Internal"));
+    }
+
+    #[test]
+    fn keys_of_versions_1_have_no_braces() {
+        let keys = Layout::V1(V1::From4).keys("/", SessionId::private(ID));
+        let id = "aaaaaaaaaaaaaaaaaaaaaaah";
+        assert_eq!(keys.lock, format!("/_{id}_Write_Lock"));
+        assert_eq!(keys.data, format!("/_{id}_Data"));
+        assert_eq!(keys.timeout, format!("/_{id}_Internal"));
     }
 
     #[test]

@@ -106,7 +106,9 @@ impl MicrosoftStore {
         arguments: &[&[u8]],
     ) -> impl Future<Output = Result<Reply, StoreError>> + use<'a> {
         match self.layout {
-            Layout::V5 | Layout::V2To4 => self.connections.eval(request, script, keys, arguments),
+            Layout::V5 | Layout::V2To4 | Layout::V1(_) => {
+                self.connections.eval(request, script, keys, arguments)
+            }
             // Sitecore's scripts keep the index of deadlines: one more key, and the index's member.
             Layout::Sitecore { .. } => {
                 let index = application::index(&self.application);
@@ -223,9 +225,17 @@ impl MicrosoftStore {
         lock: &LockId,
         reply: Reply,
     ) -> Result<Option<GetItem>, StoreError> {
-        let [holder, data, timeout, taken] = elements(reply)?;
-        if taken != Reply::Nil {
-            return Ok(Some(locked(&text(&holder))));
+        let (holder, data, timeout, taken) = if self.layout.tells_locked() {
+            let [holder, data, timeout, taken] = elements(reply)?;
+            (text(&holder), data, timeout, taken != Reply::Nil)
+        } else {
+            let [holder, data, timeout] = elements(reply)?;
+            let holder = text(&holder);
+            let taken = holder != lock.to_string();
+            (holder, data, timeout, taken)
+        };
+        if taken {
+            return Ok(Some(locked(&holder)));
         }
         let item = self.decode(request, &data, &timeout);
         if let Ok(None) = item {
@@ -270,7 +280,7 @@ impl MicrosoftStore {
         self.try_get_item(&request, nobody).await.map(drop)
     }
 
-    /// With `throwOnError: false` an error stays here and the session looks empty.
+    /// See [`tolerate`].
     ///
     /// # Errors
     /// The error, with `throwOnError: true`.
@@ -280,13 +290,26 @@ impl MicrosoftStore {
         result: Result<T, StoreError>,
         empty: T,
     ) -> Result<T, StoreError> {
-        match result {
-            Err(_) if !self.throw_on_error => {
-                add_one(&request.swallowed);
-                Ok(empty)
-            }
-            other => other,
+        tolerate(self.throw_on_error, request, result, empty)
+    }
+}
+
+/// With `throwOnError: false` an error stays here and the session looks empty.
+///
+/// # Errors
+/// The error, with `throwOnError: true`.
+pub fn tolerate<T>(
+    throw_on_error: bool,
+    request: &RequestContext,
+    result: Result<T, StoreError>,
+    empty: T,
+) -> Result<T, StoreError> {
+    match result {
+        Err(_) if !throw_on_error => {
+            add_one(&request.swallowed);
+            Ok(empty)
         }
+        other => other,
     }
 }
 

@@ -1,9 +1,10 @@
-//! The Redis providers: Microsoft's, and two ways of adding session end to it.
+//! The Redis providers: Microsoft's, two ways of adding session end to it, and one of our own.
 //!
 //! ```text
 //! microsoft  the flow of Microsoft's provider; layout and scripts/ say how sessions lie in Redis
 //! keyspace   microsoft + a shadow key; listener hears that it expired
 //! sitecore   microsoft + an index of deadlines; poller looks what expired
+//! deadline   a design of our own; shares only what is below
 //! ─────────  all of them on
 //! connection commands, scripts, retries, limits; link counts what is sent
 //! topology   which servers are masters: one, one that sentinels know, a cluster's by slots
@@ -21,6 +22,7 @@ pub mod admin;
 pub mod application;
 pub mod connection;
 pub mod connection_string;
+pub mod deadline;
 pub mod dial;
 pub mod failure;
 pub mod keyspace;
@@ -41,6 +43,7 @@ pub mod topology;
 use self::address::Address;
 use self::admin::Admin;
 use self::application::Application;
+use self::deadline::DeadlineStore;
 use self::failure::Failure;
 use self::keyspace::KeyspaceStore;
 use self::layout::Layout;
@@ -72,6 +75,12 @@ pub async fn connect(
     };
     let application =
         Application::new(&redis.applicationName, application).map_err(ConnectError::Settings)?;
+    let application = match settings {
+        ProviderSettings::RedisMicrosoft(settings) if !Layout::from(settings.version).braces() => {
+            application.without_braces()
+        }
+        _ => application,
+    };
     check(settings)?;
     let server = Server::bring_in(redis, notifications(settings)).await?;
     let admin = Admin::new(server.own_connection(), application.clone());
@@ -323,6 +332,21 @@ impl Provider for RedisProvider {
                 let microsoft = self.microsoft(layout, &settings.redis, seat);
                 self.try_out(&microsoft).await?;
                 Rc::new(microsoft)
+            }
+            ProviderSettings::RedisDeadline(settings) => {
+                let connections = self
+                    .server
+                    .connections(settings.redis.connections_per_server);
+                connections.open().await?;
+                let application = self.application.of(seat.kind);
+                let deadline = DeadlineStore::open(
+                    connections,
+                    deadline::keys::Keys::new(application, settings.shards),
+                    seat.clone(),
+                    settings.into(),
+                    work,
+                );
+                Rc::new(deadline.await?)
             }
             _ => {
                 return Err(StoreError::Refused("not a Redis provider".to_owned()));

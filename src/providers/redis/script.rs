@@ -13,7 +13,9 @@ pub struct Script {
 }
 
 impl Script {
-    fn new(text: &'static str) -> Self {
+    /// A script by its text.
+    #[must_use]
+    pub fn new(text: &'static str) -> Self {
         Self {
             text,
             hash: redis::Script::new(text).get_hash().to_owned(),
@@ -68,17 +70,24 @@ pub struct Scripts {
     pub reset: Script,
 }
 
+/// The script in a file.
+macro_rules! script {
+    ($($part:literal),+) => {
+        Script::new(include_str!(concat!("scripts/", $($part),+)))
+    };
+}
+
 /// Reads one file per script from a layout's directory.
 macro_rules! scripts {
     ($layout:literal, $remove:literal) => {
         Scripts {
-            take_lock: Script::new(include_str!(concat!("scripts/", $layout, "/take_lock.lua"))),
-            read: Script::new(include_str!(concat!("scripts/", $layout, "/read.lua"))),
-            set: Script::new(include_str!(concat!("scripts/", $layout, "/set.lua"))),
-            update: Script::new(include_str!(concat!("scripts/", $layout, "/update.lua"))),
-            release: Script::new(include_str!(concat!("scripts/", $layout, "/release.lua"))),
-            remove: Script::new(include_str!(concat!("scripts/", $remove))),
-            reset: Script::new(include_str!(concat!("scripts/", $layout, "/reset.lua"))),
+            take_lock: script!($layout, "/take_lock.lua"),
+            read: script!($layout, "/read.lua"),
+            set: script!($layout, "/set.lua"),
+            update: script!($layout, "/update.lua"),
+            release: script!($layout, "/release.lua"),
+            remove: script!($remove),
+            reset: script!($layout, "/reset.lua"),
         }
     };
 }
@@ -87,6 +96,45 @@ macro_rules! scripts {
 pub static V5: LazyLock<Scripts> = LazyLock::new(|| scripts!("v5", "remove.lua"));
 /// Layouts 2 to 4: a hash with a field per value.
 pub static V2_TO_4: LazyLock<Scripts> = LazyLock::new(|| scripts!("v2_to_4", "remove.lua"));
+/// 1.6.5: as layouts 2 to 4, but a lock that is not told is none of ours.
+pub static V1_6_5: LazyLock<Scripts> = LazyLock::new(|| Scripts {
+    update: v1_update(),
+    remove: script!("v1/remove.lua"),
+    ..scripts!("v2_to_4", "remove.lua")
+});
+/// 1.6.1 to 1.6.4: only writes and resets keep a session alive.
+pub static V1_6_1: LazyLock<Scripts> = LazyLock::new(|| Scripts {
+    update: v1_update(),
+    ..v1()
+});
+/// 1.5.0 to 1.6.0: an update leaves the lock to the end of the request.
+pub static V1_5: LazyLock<Scripts> = LazyLock::new(v1);
+/// 1.4.0: two servers in one tick share a lock; a reset does nothing.
+pub static V1_4: LazyLock<Scripts> = LazyLock::new(|| Scripts {
+    take_lock: script!("v1/take_lock_1_4.lua"),
+    reset: script!("v1/reset_1_4.lua"),
+    ..v1()
+});
+
+fn v1() -> Scripts {
+    Scripts {
+        take_lock: script!("v1/take_lock.lua"),
+        read: script!("v1/read.lua"),
+        set: script!("v2_to_4/set.lua"),
+        update: script!("v1/update.lua"),
+        release: script!("v1/release.lua"),
+        remove: script!("v1/remove.lua"),
+        reset: script!("v2_to_4/reset.lua"),
+    }
+}
+
+fn v1_update() -> Script {
+    Script::new(concat!(
+        include_str!("scripts/v1/update.lua"),
+        include_str!("scripts/v1/unlock.lua")
+    ))
+}
+
 /// Ours for Sitecore: layout 5 with an index of deadlines.
 pub static SITECORE: LazyLock<Scripts> =
     LazyLock::new(|| scripts!("sitecore", "sitecore/remove.lua"));

@@ -134,7 +134,7 @@ pub struct RedisMicrosoft {
     pub redis: RedisSettings,
 }
 
-/// Layout of the Microsoft provider's keys and values.
+/// Layout of the Microsoft provider's keys and values, and what its scripts do (facts §1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum MicrosoftVersion {
     /// 5.0.0 to 5.0.4: one blob per session.
@@ -144,6 +144,18 @@ pub enum MicrosoftVersion {
     /// 2.0.0 to 4.0.1: a hash with a field per session item.
     #[serde(rename = "v2-v4")]
     V2To4,
+    /// 1.6.5: as 2 to 4, with keys without braces.
+    #[serde(rename = "v1.6.5")]
+    V1From6_5,
+    /// 1.6.1 to 1.6.4: gets and releases do not keep a session alive.
+    #[serde(rename = "v1.6.1-v1.6.4")]
+    V1From6_1,
+    /// 1.5.0 to 1.6.0: besides, an update leaves the lock to the end of the request.
+    #[serde(rename = "v1.5.0-v1.6.0")]
+    V1From5,
+    /// 1.4.0: besides, two servers in one tick share a lock, and a reset keeps nothing alive.
+    #[serde(rename = "v1.4.0")]
+    V1From4,
 }
 
 /// Settings of `redis_keyspace`.
@@ -203,6 +215,35 @@ pub struct RedisSitecore {
     pub compression: bool,
     /// How expired sessions are processed.
     pub processing: Processing,
+    /// Settings that every Redis provider shares.
+    #[serde(flatten)]
+    pub redis: RedisSettings,
+}
+
+/// Settings of `redis_deadline`; times are real, not the site's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+// serde cannot deny unknown fields beside flattened ones; the structural check does, by the schema.
+#[schemars(extend("additionalProperties" = false))]
+pub struct RedisDeadline {
+    /// Parts into which sessions are split, each with an index of its own in one cluster slot. The
+    /// same on all servers of an application.
+    #[schemars(range(min = 1, max = 256))]
+    pub shards: u32,
+    /// Every CD server looks at every shard at least this often, whatever it knows of deadlines.
+    pub safety_poll: Span,
+    /// How long a claim on an ended session lasts: when its server dies, another raises the end
+    /// after this time. Longer than the slowest session-end handler.
+    pub claim_lease: Span,
+    /// How long a waiting request keeps its place without asking again: two polls
+    /// (`module.poll_interval`) or more.
+    pub waiter_lease: Span,
+    /// How long sessions outlive their deadline when no CD server is there to end them; no shorter
+    /// than `claim_lease`.
+    pub retention: Span,
+    /// Session ends that one CD server handles at once, for each kind of session.
+    #[schemars(range(min = 1, max = 4096))]
+    pub handlers: u32,
     /// Settings that every Redis provider shares.
     #[serde(flatten)]
     pub redis: RedisSettings,
@@ -268,6 +309,20 @@ impl Default for RedisSitecore {
             processing: Processing::Queued(Queued {
                 SessionExpirationThreadCount: 4,
             }),
+            redis: RedisSettings::default(),
+        }
+    }
+}
+
+impl Default for RedisDeadline {
+    fn default() -> Self {
+        Self {
+            shards: 16,
+            safety_poll: Span::from_secs(1),
+            claim_lease: Span::from_secs(30),
+            waiter_lease: Span::from_secs(2),
+            retention: Span::from_secs(24 * 60 * 60),
+            handlers: 64,
             redis: RedisSettings::default(),
         }
     }

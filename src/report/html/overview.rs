@@ -263,6 +263,7 @@ fn mechanism(run: &Run) -> &'static str {
         Some(Detection::CacheWheel) => "cache wheel",
         Some(Detection::Poll) => "poll",
         Some(Detection::Notification) => "notification",
+        Some(Detection::Deadline) => "deadline",
         None => "none",
     }
 }

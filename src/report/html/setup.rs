@@ -61,6 +61,7 @@ fn background(background: &Background) -> String {
         ("Subscriptions made anew", work.resubscriptions, true),
         ("Expired sessions claimed", work.claimed, false),
         ("Claimed by another first", work.claimed_by_others, false),
+        ("Claimed again", work.claimed_again, true),
         ("Expired without data", work.without_data, true),
         ("Not to be decoded", work.undecodable, true),
         ("Handlers that threw", work.failed_ends, true),

@@ -59,6 +59,7 @@ fn outcomes(run: &Run) -> String {
         ("Store operations tried again", requests.retries),
         ("Errors kept secret", requests.swallowed),
         ("Sessions not to be decoded", requests.undecodable),
+        ("Writes refused, their lock lost", requests.refused_writes),
     ];
     if troubles.iter().any(|(_, number)| *number > 0) {
         table.group("At the stores");

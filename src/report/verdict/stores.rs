@@ -66,10 +66,20 @@ fn in_the_background(run: &Run, background: &Background, says: &mut Vec<String>)
         ));
     }
     if work.resubscriptions > 0 {
+        let lost = match detection(run, background) {
+            Some(Detection::Deadline) => "waiting requests polled until it was made anew",
+            _ => "what expired until it was made anew was never heard of",
+        };
         says.push(format!(
-            "The subscription of {whose} broke {}: what expired until it was made anew was never \
-             heard of.",
+            "The subscription of {whose} broke {}: {lost}.",
             counted(work.resubscriptions, "time", "times")
+        ));
+    }
+    if work.claimed_again > 0 {
+        says.push(format!(
+            "Claimed again because nobody acknowledged their end in time, so that it may have been \
+             raised before: {} of {whose}.",
+            counted(work.claimed_again, "session", "sessions")
         ));
     }
     if work.failed_removals > 0 {
@@ -103,6 +113,11 @@ fn under_requests(run: &Run, says: &mut Vec<String>) {
             requests.undecodable,
             "Could not decode the session that they found",
             ("request", "requests"),
+        ),
+        (
+            requests.refused_writes,
+            "Refused by the store because their lock was lost, with no error to the visitor",
+            ("write", "writes"),
         ),
     ];
     for (number, what, (one, many)) in faults {

@@ -99,7 +99,9 @@ fn outlasts(
 
 /// Redis's EXPIRE counts whole seconds, so scaled timeouts should be whole too.
 fn scaled_seconds(findings: &mut Findings<'_>, name: &str, settings: &ProviderSettings) {
-    if settings.redis().is_none() {
+    // Ours has deadlines in microseconds.
+    let ours = matches!(settings, ProviderSettings::RedisDeadline(_));
+    if settings.redis().is_none() || ours {
         return;
     }
     let scenario = findings.scenario;

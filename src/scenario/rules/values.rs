@@ -2,6 +2,7 @@
 
 use super::{Findings, at};
 use crate::providers::ProviderSettings;
+use crate::providers::redis::settings::RedisDeadline;
 use crate::quantity::{Count, Distribution, Law, Rate, Span, law::Quantity};
 use crate::scenario::objective::Objective;
 use crate::scenario::path::Path;
@@ -265,6 +266,9 @@ fn sessions(findings: &mut Findings<'_>) {
         );
     }
     for (name, settings) in &scenario.providers {
+        if let ProviderSettings::RedisDeadline(settings) = settings {
+            deadlines(findings, name, settings);
+        }
         let ProviderSettings::RedisKeyspace(settings) = settings else {
             continue;
         };
@@ -286,6 +290,48 @@ fn sessions(findings: &mut Findings<'_>) {
                     "not shorter than `contacts.robots.timeout`",
                 )
                 .advise("shorten the lead, or lengthen the timeout of robots");
+        }
+    }
+}
+
+fn deadlines(findings: &mut Findings<'_>, name: &str, settings: &RedisDeadline) {
+    // A poll that comes too soon after the last one is skipped.
+    let two_polls = Span::from(findings.scenario.module.poll_interval.duration() * 2);
+    let path = |key| at(["providers", name, "redis_deadline", key]);
+    for (key, span, least, why) in [
+        (
+            "safety_poll",
+            settings.safety_poll,
+            Span::from_millis(10),
+            "the server would do nothing else",
+        ),
+        (
+            "claim_lease",
+            settings.claim_lease,
+            Span::from_millis(100),
+            "ends would be raised again while their handlers are at work",
+        ),
+        (
+            "waiter_lease",
+            settings.waiter_lease,
+            two_polls,
+            "waiters would lose their place between their polls (`module.poll_interval`)",
+        ),
+        (
+            "retention",
+            settings.retention,
+            settings.claim_lease,
+            "an end whose server died would be lost before another one claims it",
+        ),
+    ] {
+        if span < least {
+            findings
+                .error(
+                    &path(key),
+                    format!("`{key}` is too short: {why}"),
+                    "too short",
+                )
+                .advise(format!("`{least}` or more"));
         }
     }
 }

@@ -1,0 +1,16 @@
+-- Reads the session unless somebody holds its lock; then queues up.
+-- ARGV: our ticket, how long our place is kept.
+-- Replies: as take.lua, with 'free' instead of 'held'.
+local it = look()
+if not it then
+  return false
+end
+if it.held then
+  return queue(it, ARGV[3], ARGV[4])
+end
+-- A reader takes no lock, so whoever is next need not wait for it.
+if redis.call('HDEL', waiters, ARGV[3]) == 1 then
+  wake()
+end
+touch(it.timeout)
+return {'free', '', redis.call('HGET', session, 'data'), it.new}

@@ -1,0 +1,342 @@
+//! `redis_deadline` on a real server: locks, their queue, and who is woken.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod redis_support;
+
+use redis_support::*;
+use sessionbench::clock::{now, run_real, spawn};
+use sessionbench::providers::redis::settings::RedisDeadline;
+use sessionbench::providers::{ProviderSettings, Seat};
+use sessionbench::quantity::Span;
+use sessionbench::session::module::{Access, Constants, Ending, Request, SessionStateModule};
+use sessionbench::session::observer::{Nobody, RequestNumber, ServerIndex};
+use sessionbench::session::settings::ModuleSettings;
+use sessionbench::session::{
+    GetItem, LockId, Minutes, RequestContext, SessionId, SessionStateStore, StoreKind,
+};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+const TIMEOUT: Minutes = Minutes(20);
+
+async fn bench(settings: RedisDeadline) -> Bench {
+    Bench::new(ProviderSettings::RedisDeadline(settings)).await
+}
+
+async fn locked(
+    store: &Rc<dyn SessionStateStore>,
+    request: &RequestContext,
+    id: SessionId,
+) -> (Duration, LockId) {
+    match store.get_item_exclusive(request, id).await.unwrap() {
+        GetItem::Locked { age, lock } => (age, lock),
+        other => panic!("not locked: {other:?}"),
+    }
+}
+
+async fn release(
+    store: &Rc<dyn SessionStateStore>,
+    request: &RequestContext,
+    id: SessionId,
+    lock: &LockId,
+) {
+    store
+        .release_item_exclusive(request, id, lock)
+        .await
+        .unwrap();
+}
+
+/// The module of a CD server that polls once in a minute, which no test lasts.
+async fn patient(bench: &Bench, server: u32) -> SessionStateModule {
+    module(bench, server, Span::from_secs(60)).await
+}
+
+async fn module(bench: &Bench, server: u32, poll_interval: Span) -> SessionStateModule {
+    let settings = ModuleSettings {
+        poll_interval,
+        ..ModuleSettings::default()
+    };
+    let store = bench.open(&seat(server)).await;
+    let constants = Constants::of(&settings, StoreKind::Private);
+    SessionStateModule::new(store, Rc::new(Nobody), ServerIndex(server), constants)
+}
+
+fn page(number: u64) -> Request {
+    Request {
+        number: RequestNumber(number),
+        started: now(),
+        context: request(),
+    }
+}
+
+/// Starts a request that waits for session 7, tells its number when it gets it, and releases it.
+fn wait_on(
+    module: &Rc<SessionStateModule>,
+    number: u64,
+    access: Access,
+    got: &Rc<RefCell<Vec<u64>>>,
+) {
+    let (module, got) = (Rc::clone(module), Rc::clone(got));
+    spawn(async move {
+        let page = page(number);
+        let session = module.acquire(&page, id(7), access, TIMEOUT).await.unwrap();
+        got.borrow_mut().push(number);
+        module
+            .release(&page, session, Ending::Success)
+            .await
+            .unwrap();
+        module.end_request(&page, id(7)).await.unwrap();
+    })
+    .detach();
+}
+
+fn waiters(bench: &Bench) -> u64 {
+    bench.ask("HLEN {sessionbench_private#7}_aaaaaaaaaaaaaaaaaaaaaaah_Waiters")
+}
+
+#[test]
+fn waiters_get_the_lock_in_the_order_in_which_they_came_without_a_poll() {
+    run_real(async {
+        let bench = bench(RedisDeadline {
+            waiter_lease: Span::from_secs(60),
+            ..RedisDeadline::default()
+        })
+        .await;
+        let store = bench.open(&seat(9)).await;
+        store_new(&store, id(7), "hello").await;
+        let holder = request();
+        let found = take(&store, &holder, id(7)).await;
+        let modules = [
+            Rc::new(patient(&bench, 0).await),
+            Rc::new(patient(&bench, 1).await),
+        ];
+        let got = Rc::new(RefCell::new(Vec::new()));
+        for number in 1..=10 {
+            let access = match number {
+                3 | 4 => Access::ReadOnly,
+                _ => Access::Exclusive,
+            };
+            wait_on(&modules[number as usize % 2], number, access, &got);
+            until("it waits", || waiters(&bench) == number).await;
+        }
+        release(&store, &holder, id(7), &found.lock.unwrap()).await;
+        until("all had it", || got.borrow().len() == 10).await;
+        assert_eq!(*got.borrow(), (1..=10).collect::<Vec<_>>());
+        until("nobody waits", || waiters(&bench) == 0).await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn who_comes_later_does_not_overtake_a_waiter_whose_turn_it_is() {
+    run_real(async {
+        let bench = bench(RedisDeadline::default()).await;
+        let store = bench.open(&seat(0)).await;
+        store_new(&store, id(7), "hello").await;
+        let (holder, waiter, late) = (request(), request(), request());
+        let found = take(&store, &holder, id(7)).await;
+        locked(&store, &waiter, id(7)).await;
+        release(&store, &holder, id(7), &found.lock.unwrap()).await;
+        let (age, _) = locked(&store, &late, id(7)).await;
+        assert_eq!(age, Duration::ZERO, "it is free, and another's turn");
+        let found = take(&store, &waiter, id(7)).await;
+        release(&store, &waiter, id(7), &found.lock.unwrap()).await;
+        take(&store, &late, id(7)).await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_dead_waiter_is_waited_for_no_longer_than_its_lease() {
+    run_real(async {
+        let bench = bench(RedisDeadline {
+            waiter_lease: Span::from_millis(300),
+            ..RedisDeadline::default()
+        })
+        .await;
+        let store = bench.open(&seat(0)).await;
+        store_new(&store, id(7), "hello").await;
+        let (holder, dead, living) = (request(), request(), request());
+        let found = take(&store, &holder, id(7)).await;
+        locked(&store, &dead, id(7)).await;
+        let left = now();
+        release(&store, &holder, id(7), &found.lock.unwrap()).await;
+        while let GetItem::Locked { .. } = store.get_item_exclusive(&living, id(7)).await.unwrap() {
+            assert!(now().since(left) < Duration::from_secs(20));
+        }
+        let waited = now().since(left);
+        assert!(waited < Duration::from_secs(2), "{waited:?}");
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_waiter_that_asks_again_in_time_keeps_its_place() {
+    run_real(async {
+        let bench = bench(RedisDeadline::default()).await;
+        let store = bench.open(&seat(0)).await;
+        store_new(&store, id(7), "hello").await;
+        let (holder, first, second) = (request(), request(), request());
+        let found = take(&store, &holder, id(7)).await;
+        for waiter in [&first, &second, &first] {
+            locked(&store, waiter, id(7)).await;
+        }
+        assert_eq!(waiters(&bench), 2);
+        release(&store, &holder, id(7), &found.lock.unwrap()).await;
+        locked(&store, &second, id(7)).await;
+        take(&store, &first, id(7)).await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_waiter_that_gives_up_passes_its_turn_on() {
+    run_real(async {
+        let bench = bench(RedisDeadline {
+            waiter_lease: Span::from_secs(60),
+            ..RedisDeadline::default()
+        })
+        .await;
+        let store = bench.open(&seat(9)).await;
+        store_new(&store, id(7), "hello").await;
+        let (holder, gives_up) = (request(), request());
+        let found = take(&store, &holder, id(7)).await;
+        locked(&store, &gives_up, id(7)).await;
+        let module = Rc::new(patient(&bench, 0).await);
+        let got = Rc::new(RefCell::new(Vec::new()));
+        wait_on(&module, 1, Access::Exclusive, &got);
+        until("it waits", || waiters(&bench) == 2).await;
+        release(&store, &holder, id(7), &found.lock.unwrap()).await;
+        assert!(got.borrow().is_empty());
+        store.end_request(&gives_up).await.unwrap();
+        until("the next one has it", || got.borrow().len() == 1).await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_waiter_that_is_not_called_asks_at_its_next_poll() {
+    run_real(async {
+        let bench = bench(RedisDeadline::default()).await;
+        let store = bench.open(&seat(9)).await;
+        store_new(&store, id(7), "hello").await;
+        let holder = request();
+        let found = take(&store, &holder, id(7)).await;
+        let module = Rc::new(module(&bench, 0, Span::from_millis(500)).await);
+        let got = Rc::new(RefCell::new(Vec::new()));
+        wait_on(&module, 1, Access::Exclusive, &got);
+        until("it waits", || waiters(&bench) == 1).await;
+        // No client hears anything from here on, until each has subscribed again.
+        assert_eq!(bench.ask::<u64>("CLIENT KILL TYPE pubsub"), 2);
+        release(&store, &holder, id(7), &found.lock.unwrap()).await;
+        until("it polled", || got.borrow().len() == 1).await;
+        until("they subscribe again", || {
+            bench.provider.background_work().resubscriptions == 2
+        })
+        .await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_lock_is_as_old_as_the_server_says_and_is_released_by_its_number() {
+    run_real(async {
+        let bench = bench(RedisDeadline::default()).await;
+        let store = bench.open(&seat(0)).await;
+        store_new(&store, id(7), "hello").await;
+        let (robbed, robber) = (request(), request());
+        let found = take(&store, &robbed, id(7)).await;
+        let (first_age, lock) = locked(&store, &robber, id(7)).await;
+        assert_eq!(Some(&lock), found.lock.as_ref());
+        let (age, _) = locked(&store, &robber, id(7)).await;
+        assert!(age > first_age);
+        release(&store, &robber, id(7), &lock).await;
+        let taken = take(&store, &robber, id(7)).await;
+        let (LockId::Cookie(old), Some(LockId::Cookie(new))) = (lock, taken.lock) else {
+            panic!("a lock is a number");
+        };
+        assert!(new > old, "numbers rise: {old}, {new}");
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_write_with_a_lost_lock_is_refused_without_an_error_and_counted() {
+    run_real(async {
+        let bench = bench(RedisDeadline::default()).await;
+        let store = bench.open(&seat(0)).await;
+        store_new(&store, id(7), "hello").await;
+        let (robbed, robber) = (request(), request());
+        let found = take(&store, &robbed, id(7)).await;
+        let lock = found.lock.unwrap();
+        release(&store, &robber, id(7), &lock).await;
+        let write = async |text| {
+            store
+                .set_and_release_item_exclusive(&robbed, id(7), &item(text), Some(&lock), false)
+                .await
+                .unwrap();
+        };
+        write("too late").await;
+        assert_eq!(robbed.refused.get(), 1);
+        let taken = take(&store, &robber, id(7)).await;
+        assert_eq!(text_of(&taken.item), "hello");
+        write("still too late").await;
+        locked(&store, &request(), id(7)).await;
+        store
+            .remove_item(&robbed, id(7), Some(&lock), &item("x"))
+            .await
+            .unwrap();
+        locked(&store, &request(), id(7)).await;
+        assert_eq!(robbed.refused.get(), 2);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_lock_runs_out_with_the_execution_timeout() {
+    run_real(async {
+        let bench = bench(RedisDeadline::default()).await;
+        let store = bench
+            .open(&Seat {
+                execution_timeout: Duration::from_millis(300),
+                ..seat(0)
+            })
+            .await;
+        store_new(&store, id(7), "hello").await;
+        let held = now();
+        take(&store, &request(), id(7)).await;
+        let waiter = request();
+        while let GetItem::Locked { .. } = store.get_item_exclusive(&waiter, id(7)).await.unwrap() {
+            assert!(now().since(held) < Duration::from_secs(20));
+        }
+        assert!(now().since(held) >= Duration::from_millis(300));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_request_whose_answer_was_lost_gets_its_lock_when_it_asks_again() {
+    run_real(async {
+        let bench = bench(RedisDeadline::default()).await;
+        let store = bench.open(&seat(0)).await;
+        store_new(&store, id(7), "hello").await;
+        let request = request();
+        let found = take(&store, &request, id(7)).await;
+        // What remains of a first attempt that timed out: its number, the second of this instance.
+        request.queued.set(Some((id(7), 1)));
+        let again = take(&store, &request, id(7)).await;
+        assert_eq!(again.lock, found.lock);
+        // Or it gives up: the lock does not stay.
+        request.queued.set(Some((id(7), 1)));
+        store.end_request(&request).await.unwrap();
+        take(
+            &store,
+            &sessionbench::session::RequestContext::default(),
+            id(7),
+        )
+        .await;
+    })
+    .unwrap();
+}
