@@ -15,6 +15,7 @@ mod hdr;
 mod html;
 mod merge;
 mod plots;
+mod providers;
 mod summary;
 mod verdict;
 mod wrongs;

@@ -5,8 +5,10 @@
 //! Everything that comes from a scenario or a store is escaped.
 
 mod answer;
+mod incidents;
 mod markup;
 mod overview;
+mod providers;
 mod run;
 mod setup;
 mod traffic;
