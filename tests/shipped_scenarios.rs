@@ -162,7 +162,7 @@ fn only_lessons_about_it_have_warnings() {
         .map(|(path, _)| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     // A provider without session end, and a combination that Sitecore does not support.
-    assert_eq!(warned, ["non_sticky", "quickstart"]);
+    assert_eq!(warned, ["all-providers", "non_sticky", "quickstart"]);
 }
 
 #[test]

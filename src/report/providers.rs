@@ -51,7 +51,7 @@ pub struct Provider {
     /// Session ends beyond the first, visits' and contacts'.
     pub duplicates: Figure,
     /// Visits that came due and never ended.
-    pub visits_lost: Figure,
+    pub visits_missed: Figure,
     /// Page views that were lost with visits or in them.
     pub views_lost: Figure,
     /// How a waiter learns that a lock is free, by design.
@@ -98,7 +98,7 @@ impl Provider {
             late_p99: late(|values| values.p99),
             late_max: late(|values| values.max),
             duplicates: Figure::fault(run.session_ends.iter().map(|ends| ends.duplicates).sum()),
-            visits_lost: Figure::fault(private.map_or(0, |ends| ends.missed)),
+            visits_missed: Figure::fault(private.map_or(0, |ends| ends.missed)),
             views_lost: Figure {
                 text: format::percent(lost, views.performed),
                 bad: lost > 0,
@@ -203,7 +203,7 @@ mod tests {
             ("1 s", "2.5 s")
         );
         assert_eq!(row.duplicates.text, "7");
-        assert_eq!(row.visits_lost.text, "1,234");
+        assert_eq!(row.visits_missed.text, "1,234");
         assert_eq!(row.views_lost.text, "1.0 %");
         assert_eq!(
             (row.trips_mean.as_str(), row.trips_p99.as_str()),
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(row.request_bytes, "2 KiB");
         assert_eq!(row.session_bytes, "4 KiB");
         assert_eq!(row.cpu, "250 ms");
-        assert!(row.duplicates.bad && row.visits_lost.bad && row.views_lost.bad);
+        assert!(row.duplicates.bad && row.visits_missed.bad && row.views_lost.bad);
     }
 
     #[test]

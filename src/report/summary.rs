@@ -73,7 +73,7 @@ fn summary(result: &Result) -> String {
 fn providers(result: &Result) -> String {
     let mut text = String::from(
         "| Run | Session end | By design | Lateness p50 | p99 | max | Duplicate ends \
-         | Visits lost | Page views lost | A waiter | Usual wait | Hand-over p50 \
+         | Visits missed | Page views lost | A waiter | Usual wait | Hand-over p50 \
          | Round trips | p99 | Bytes per request | per session | CPU per 1,000 requests | |\n\
          |---|---|---|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|---|\n",
     );
@@ -91,7 +91,7 @@ fn providers(result: &Result) -> String {
             figure(&row.late_p99),
             figure(&row.late_max),
             figure(&row.duplicates),
-            figure(&row.visits_lost),
+            figure(&row.visits_missed),
             figure(&row.views_lost),
             escape(&row.waits_by),
             row.usual_wait,

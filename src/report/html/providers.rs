@@ -9,7 +9,7 @@ const HEADINGS: [&str; 8] = [
     "Session end",
     "Lateness p50, p99, max",
     "Duplicate ends",
-    "Lost: visits, page views",
+    "Visits missed, page views lost",
     "Waiting for a lock",
     "Round trips: mean, p99",
     "Bytes: request, session",
@@ -47,9 +47,9 @@ pub(super) fn table(result: &Result) -> String {
         );
         let cells = [
             told(&row.mechanism, &row.expected),
-            figures(&[&row.late_p50, &row.late_p99, &row.late_max]),
+            lateness(&row),
             figures(&[&row.duplicates]),
-            figures(&[&row.visits_lost, &row.views_lost]),
+            figures(&[&row.visits_missed, &row.views_lost]),
             told(&row.waits_by, &waiting),
             plain(&[&row.trips_mean, &row.trips_p99]),
             plain(&[&row.request_bytes, &row.session_bytes]),
@@ -59,6 +59,15 @@ pub(super) fn table(result: &Result) -> String {
         table.row_of(name, labelled.map(|(cell, heading)| cell.labelled(heading)));
     }
     table.of_class("providers")
+}
+
+/// Half, 99 % and all; one word where no end ever came.
+fn lateness(row: &Provider) -> Cell {
+    let all = [&row.late_p50, &row.late_p99, &row.late_max];
+    if all.iter().all(|figure| figure.bad) {
+        return figures(&all[..1]);
+    }
+    figures(&all)
 }
 
 /// Words, and in smaller ones what is to be known of them.

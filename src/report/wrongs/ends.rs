@@ -85,15 +85,15 @@ fn whose(run: &Run, figure: Count) -> String {
     parts.join(" and ")
 }
 
-/// Why sessions of a kind were never committed: `12 never ended, 3 ended without data`.
+/// Why sessions of a kind were never committed: `12 never ended, 3 ends came without data`.
 fn reasons(ends: &SessionEnds) -> String {
     if !ends.supported {
         return "the provider raises no session end".to_owned();
     }
     let parts = [
         (ends.missed, "never ended"),
-        (ends.without_data, "ended without data"),
-        (ends.handler_failed, "ended in a handler that threw"),
+        (ends.without_data, "ends came without data"),
+        (ends.handler_failed, "end handlers threw"),
     ];
     let parts = parts.into_iter().filter(|(number, _)| *number > 0);
     let parts: Vec<String> = parts

@@ -184,3 +184,136 @@ fn first(run: &Run, kinds: &[&str], names: &[&str]) -> Vec<Offender> {
 fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(part).max(1) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{
+        blank, distribution, empty, inproc, redis_keyspace, redis_microsoft, redis_sitecore,
+    };
+
+    const MS: u64 = 1_000_000;
+
+    fn of(run: &Run) -> Vec<Wrong> {
+        wrongs(run, &empty().scenario)
+    }
+
+    fn names(run: &Run) -> Vec<&'static str> {
+        of(run).iter().map(|wrong| wrong.name).collect()
+    }
+
+    fn offender(at_ns: u64, session: &str) -> Offender {
+        Offender {
+            at_ns,
+            session: session.to_owned(),
+            found: "found".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_lost_stands_before_what_is_doubled_and_that_before_what_only_waits() {
+        let names = names(&redis_keyspace());
+        let place = |name: &str| names.iter().position(|it| *it == name).unwrap();
+        assert!(place("lost_visits") < place("duplicates"), "{names:?}");
+        assert!(place("duplicates") < place("premature"), "{names:?}");
+        assert!(place("premature") < place("idle_locks"), "{names:?}");
+        assert!(place("idle_locks") < place("wasted_polls"), "{names:?}");
+    }
+
+    #[test]
+    fn one_lost_update_stands_before_any_number_of_duplicates() {
+        let mut run = redis_keyspace();
+        let updates = run.integrity.iter_mut().find(|it| it.number == 3).unwrap();
+        updates.violations = 1;
+        updates.offenders = vec![offender(7, "lost")];
+        let wrongs = of(&run);
+        let place = |name: &str| wrongs.iter().position(|it| it.name == name).unwrap();
+        assert!(place("lost_updates") < place("duplicates"));
+        assert_eq!(wrongs[place("lost_updates")].first, [offender(7, "lost")]);
+    }
+
+    #[test]
+    fn of_one_severity_the_larger_share_stands_first() {
+        let mut run = inproc();
+        run.session_ends[0].vanished = 100;
+        run.session_ends[0].contact_gone = 7;
+        let both = |names: Vec<&'static str>| {
+            let ours = ["vanished", "contact_gone"];
+            names
+                .into_iter()
+                .filter(|it| ours.contains(it))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(both(names(&run)), ["vanished", "contact_gone"]);
+        run.session_ends[0].contact_gone = 1_000;
+        assert_eq!(both(names(&run)), ["contact_gone", "vanished"]);
+    }
+
+    #[test]
+    fn visits_that_never_end_are_told_with_their_page_views_and_the_reason() {
+        assert_eq!(
+            of(&redis_microsoft())[0].says,
+            "All 2,400 visits that came due, with 11,400 page views, were never committed: \
+             the provider raises no session end."
+        );
+        assert_eq!(
+            of(&redis_keyspace())[0].says,
+            "96 of 11,400 page views (0.8 %) were lost with visits that were never committed: \
+             of 2,400 visits, 20 never ended."
+        );
+    }
+
+    #[test]
+    fn offenders_of_both_kinds_stand_by_instant() {
+        let mut run = redis_keyspace();
+        let shared = ("shared.duplicates".to_owned(), vec![offender(5, "contact")]);
+        run.offenders.extend([shared]);
+        let wrongs = of(&run);
+        let first = &wrongs
+            .iter()
+            .find(|it| it.name == "duplicates")
+            .unwrap()
+            .first;
+        assert_eq!(first[0].session, "contact");
+        assert_eq!(whereabouts(&first[1]), "session q3v0aa5x… at 192.000 s");
+    }
+
+    #[test]
+    fn a_lock_that_is_handed_over_at_once_is_nothing_wrong() {
+        let mut run = redis_sitecore();
+        assert!(names(&run).contains(&"idle_locks"));
+        for store in &mut run.stores {
+            store.locks.hand_over = distribution(&[MS, MS]);
+        }
+        assert!(!names(&run).contains(&"idle_locks"));
+    }
+
+    #[test]
+    fn the_one_look_that_finds_a_session_locked_is_no_waste() {
+        let mut run = redis_sitecore();
+        for store in &mut run.stores {
+            store.locks.wasted_polls = store.locks.contended;
+        }
+        assert!(!names(&run).contains(&"wasted_polls"));
+    }
+
+    #[test]
+    fn a_run_without_wrongs_says_what_was_never_put_to_the_test() {
+        assert_eq!(of(&blank("idle")), []);
+        let idle = peace(&blank("idle")).unwrap();
+        assert!(
+            idle.contains("no session was contended, and none came due"),
+            "{idle}"
+        );
+        assert_eq!(peace(&inproc()), None);
+    }
+
+    #[test]
+    fn every_wrong_of_a_run_has_a_name_of_its_own() {
+        let mut names = names(&redis_keyspace());
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}
