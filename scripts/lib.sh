@@ -19,7 +19,7 @@ have() {
 # Installs Debian packages; elsewhere says what to install.
 install_packages() {
     have apt-get || die "please install: $*. This script can do it on Debian and Ubuntu only" \
-        "(macOS: brew install redis; Fedora: dnf install redis)."
+        "(macOS: brew install redis postgresql; Fedora: dnf install redis postgresql-server)."
     local -a as_root=()
     if [ "$(id -u)" -ne 0 ]; then
         have sudo || die "installing $* needs root and there is no sudo: run" \
@@ -48,6 +48,27 @@ need() {
 # port, so the service that the package may start on port 6379 is neither used nor touched.
 need_redis_server() {
     need redis-server redis-server "$1"
+}
+
+# PostgreSQL as a program, found as src/servers/postgres.rs finds it. Debian's package would make and
+# start a database cluster of its own, which nobody here uses: where nothing is configured yet, it is
+# told not to.
+need_postgres() {
+    have initdb && return
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && return
+    [ "$1" = yes ] ||
+        die "PostgreSQL is missing and --no-install was given: install postgresql, then try again."
+    printf 'PostgreSQL is missing: installing postgresql, without a database cluster of its own.\n'
+    local settings=/etc/postgresql-common/createcluster.conf
+    local -a as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    if have apt-get && [ ! -e "$settings" ] && { [ "$(id -u)" -eq 0 ] || have sudo; }; then
+        "${as_root[@]}" mkdir -p "${settings%/*}"
+        printf 'create_main_cluster = false\n' | "${as_root[@]}" tee "$settings" >/dev/null
+    fi
+    install_packages postgresql
+    have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
+        die "postgresql is installed, but there is no initdb."
 }
 
 # Rust, as new as Cargo.toml asks (`rust-version`), and the linker that it calls.

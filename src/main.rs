@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::Providers(arguments) => cli::providers::providers(&arguments),
         Command::Conformance(arguments) => cli::conformance::conformance(&arguments),
         Command::Schema(arguments) => cli::schema::schema(&arguments),
+        Command::SqlSchema(arguments) => cli::sql_schema::sql_schema(&arguments),
         Command::StateServer(arguments) => cli::state_server::state_server(&arguments),
     };
     cli::exit_code(outcome)

@@ -12,6 +12,7 @@ pub mod providers;
 pub mod report;
 pub mod run;
 pub mod schema;
+pub mod sql_schema;
 pub mod state_server;
 
 use crate::result;
@@ -53,6 +54,8 @@ pub enum Command {
     Conformance(conformance::ConformanceArguments),
     /// Print a JSON Schema
     Schema(schema::SchemaArguments),
+    /// Print the tables and procedures that a SQL provider creates
+    SqlSchema(sql_schema::SqlSchemaArguments),
     /// Serve session state as the ASP.NET state server does, until Ctrl-C
     StateServer(state_server::StateServerArguments),
 }

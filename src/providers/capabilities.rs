@@ -92,7 +92,7 @@ impl Detection {
 }
 
 /// Every provider, in the order of the support matrix.
-pub const ALL: [&Capabilities; 7] = [
+pub const ALL: [&Capabilities; 8] = [
     &INPROC,
     &STATE_SERVER,
     &REDIS_MICROSOFT,
@@ -100,6 +100,7 @@ pub const ALL: [&Capabilities; 7] = [
     &REDIS_SITECORE,
     &REDIS_DEADLINE,
     &MONGO_SITECORE,
+    &SQL_SITECORE,
 ];
 
 /// System.Web's in-process store (facts §3).
@@ -496,4 +497,40 @@ pub const MONGO_SITECORE: Capabilities = Capabilities {
             "what is claimed is due again after two minutes, not before",
         ),
     ],
+};
+
+/// Sitecore.SessionProvider.Sql (facts §9.1, §9.2).
+pub const SQL_SITECORE: Capabilities = Capabilities {
+    name: "sql_sitecore",
+    title: "Sitecore SQL session provider",
+    detection: Some(Detection::Poll),
+    expected_lateness: "0–2 s plus backlog: one end after the other",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "columns of the session's row: flag, timestamp and a GUID",
+    wait: "poll every 500 ms",
+    steal: "module, at the execution timeout by the web server's clock; shared state after 5 s",
+    sliding: "every get, also of a waiter; update, release, reset (ours)",
+    round_trips: RoundTrips {
+        dirty: 2,
+        clean: 2,
+        read_only: 1,
+        reset: 1,
+        stale_dirty: 4,
+        stale_clean: 4,
+        new_visit: 1,
+        abandon: 2,
+        poll: 1,
+    },
+    managed_server: Some("postgresql"),
+    notes: &[
+        "Columns and bodies of the genuine procedures are unknown; those that we create are the \
+         simplest that fit. `schema: existing` runs the genuine ones.",
+        "A write whose lock was lost or stolen is dropped without an error.",
+        "A poller that dies between claim and removal leaves the session locked: its end is lost.",
+        "A session that cannot be decoded stays claimed: its end is lost, those behind it are not.",
+        "A session whose time has passed is served until a poller claims it.",
+        "On a genuine database the row of the application's name in `Application` remains.",
+    ],
+    deviations: &[],
 };

@@ -10,11 +10,15 @@ pub mod capabilities;
 pub mod expectations;
 pub mod inproc;
 pub mod mongo;
+pub mod poller;
 pub mod redis;
+mod secret;
+pub mod sql;
 pub mod state_server;
 
 pub use capabilities::{Capabilities, Detection};
 pub use expectations::{Deviation, RoundTrips};
+pub use secret::Secret;
 
 use crate::session::{Minutes, SessionStateStore, StoreError, StoreKind};
 use async_trait::async_trait;
@@ -38,6 +42,8 @@ pub enum ProviderSettings {
     RedisSitecore(redis::settings::RedisSitecore),
     /// Our own on Redis: session end at the deadline, wake-ups instead of polls, fenced locks.
     RedisDeadline(redis::settings::RedisDeadline),
+    /// Sitecore's SQL provider over its stored procedures, on SQL Server and on PostgreSQL.
+    SqlSitecore(sql::settings::SqlSitecore),
     /// Sitecore's MongoDB provider, with a poller for session end.
     MongoSitecore(mongo::settings::MongoSitecore),
     /// System.Web's client of the ASP.NET state server.
@@ -54,6 +60,7 @@ impl ProviderSettings {
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
             Self::RedisDeadline(_) => &capabilities::REDIS_DEADLINE,
+            Self::SqlSitecore(_) => &capabilities::SQL_SITECORE,
             Self::MongoSitecore(_) => &capabilities::MONGO_SITECORE,
             Self::StateServer(_) => &capabilities::STATE_SERVER,
         }
@@ -91,6 +98,12 @@ impl ProviderSettings {
             | Self::RedisSitecore(_)
             | Self::RedisDeadline(_)
             | Self::MongoSitecore(_) => None,
+            Self::SqlSitecore(settings) => match settings.sql.schema {
+                sql::settings::SchemaOrigin::Create => None,
+                sql::settings::SchemaOrigin::Existing => {
+                    Some("procedures that exist already count in whole minutes")
+                }
+            },
             Self::StateServer(settings) => match settings.server {
                 state_server::settings::Server::Managed => None,
                 state_server::settings::Server::ConnectionString(_) => {
@@ -104,11 +117,23 @@ impl ProviderSettings {
     #[must_use]
     pub fn redis(&self) -> Option<&redis::settings::RedisSettings> {
         match self {
-            Self::Inproc(_) | Self::MongoSitecore(_) | Self::StateServer(_) => None,
+            Self::Inproc(_)
+            | Self::MongoSitecore(_)
+            | Self::StateServer(_)
+            | Self::SqlSitecore(_) => None,
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
             Self::RedisDeadline(settings) => Some(&settings.redis),
+        }
+    }
+
+    /// The database settings, for a provider that uses a SQL database.
+    #[must_use]
+    pub fn sql(&self) -> Option<&sql::settings::SqlSettings> {
+        match self {
+            Self::SqlSitecore(settings) => Some(&settings.sql),
+            _ => None,
         }
     }
 }
@@ -320,6 +345,7 @@ pub async fn connect(
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_)
         | ProviderSettings::RedisDeadline(_) => redis::connect(settings, application).await,
+        ProviderSettings::SqlSitecore(_) => sql::connect(settings, application).await,
         ProviderSettings::MongoSitecore(settings) => mongo::connect(settings, application).await,
     }
 }

@@ -6,8 +6,8 @@
 
 use super::variables;
 
-/// The key of a password in a StackExchange.Redis connection string.
-const KEY: &str = "password";
+/// The keys of a password in connection strings.
+const KEYS: [&str; 2] = ["password", "pwd"];
 
 /// The text with every `password=…` blotted out to the end of its value, and every password of an
 /// address, `mongodb://user:…@host`.
@@ -47,8 +47,7 @@ fn hide_values(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     let mut shown = String::with_capacity(text.len());
     let mut done = 0;
-    while let Some(found) = lower[done..].find(KEY) {
-        let key_end = done + found + KEY.len();
+    while let Some((key, key_end)) = next_key(&lower, done) {
         shown.push_str(&text[done..key_end]);
         done = key_end;
         let rest = &text[key_end..];
@@ -65,13 +64,14 @@ fn hide_values(text: &str) -> String {
             false => None,
         };
         let rest = default.unwrap_or(0);
-        let after = &value[rest..];
-        let end = rest
-            + match named {
-                0 => end_of_password(after),
-                // After a variable, unlike in a password, a semicolon ends the value too.
-                _ => after.find([',', ';', '\n', '\r']).unwrap_or(after.len()),
-            };
+        let end = match named {
+            0 => rest + length(&text[..key], &value[rest..]),
+            // After a variable, unlike in a password, either separator ends the value.
+            _ => {
+                let end = value[rest..].find([',', ';', '\n', '\r']);
+                end.map_or(value.len(), |end| rest + end)
+            }
+        };
         // What closes the text around a connection string is no secret, and keeps the line legible.
         let secret = value[..end].trim_end_matches([' ', '"', '\'', '}', ']']);
         shown.push_str(&text[done..start]);
@@ -82,20 +82,41 @@ fn hide_values(text: &str) -> String {
     shown
 }
 
-/// Where a password ends: at the end of its line, or at a comma before another option. A comma
-/// before anything else is taken for a part of a password that should have none.
-fn end_of_password(value: &str) -> usize {
+/// Where the next key begins and ends.
+fn next_key(lower: &str, from: usize) -> Option<(usize, usize)> {
+    let found = KEYS.iter().filter_map(|key| {
+        let start = from + lower[from..].find(key)?;
+        Some((start, start + key.len()))
+    });
+    found.min()
+}
+
+/// How long a password is that stands at the beginning of a text. What separates it from the key
+/// before it ends it: a comma in Redis's connection strings, a semicolon in those of databases, which
+/// may hold commas. Where neither tells, too much is hidden and not too little.
+fn length(before: &str, value: &str) -> usize {
     let line = value.find(['\n', '\r']).unwrap_or(value.len());
+    let quoted = value.trim_start().starts_with(['"', '\'', '\\']);
+    let end = match before.trim_end_matches([' ', '\t']).chars().next_back() {
+        Some(',') => Some(end_of_password(&value[..line])),
+        Some(';') if !quoted => value.find(';'),
+        _ => None,
+    };
+    end.unwrap_or(line).min(line)
+}
+
+/// Where a password of Redis ends: at a comma before another option, or with the line. A comma before
+/// anything else is taken for a part of a password that should have none.
+fn end_of_password(line: &str) -> usize {
     let closed = |before: &str| before.trim_end().ends_with(['"', '\'', '}', ']']);
     let option = |after: &str| {
         let part = after.split([',', '"', '\'']).next().unwrap_or_default();
         part.contains('=')
     };
-    value[..line]
-        .match_indices(',')
+    line.match_indices(',')
         .map(|(at, _)| at)
-        .find(|at| closed(&value[..*at]) || option(&value[at + 1..line]))
-        .unwrap_or(line)
+        .find(|at| closed(&line[..*at]) || option(&line[at + 1..]))
+        .unwrap_or(line.len())
 }
 
 #[cfg(test)]
@@ -129,6 +150,18 @@ mod tests {
             ("a,password=${A:-x,y},z", "a,password=********},z"),
             ("# the password of a", "# the password of a"),
             (
+                "server: Server=a,1433;Password=x,y;Encrypt=true",
+                "server: Server=a,1433;Password=***;Encrypt=true",
+            ),
+            (
+                "server: 'Server=a; pwd = \"x;y\";Encrypt=true'",
+                "server: 'Server=a; pwd =*******************'",
+            ),
+            (
+                "{ server: \"postgres://me:x@y@db/s\" }",
+                "{ server: \"postgres://me:***@db/s\" }",
+            ),
+            (
                 "{ server: \"mongodb://u:p@ss/w@h,i:1/s?x=y\", a: b@c }",
                 "{ server: \"mongodb://u:******@h,i:1/s?x=y\", a: b@c }",
             ),
@@ -143,7 +176,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn positions_stay_true(text in "(password|://|[ :@=,\"}\\n]|.){0,40}") {
+        fn positions_stay_true(text in "(password|pwd|://|[ :@=,;\"}\\n]|.){0,40}") {
             prop_assert_eq!(hide(&text).len(), text.len());
         }
     }

@@ -1,17 +1,32 @@
 //! Private store servers for scenarios that say `managed`: started for a run, gone after it.
 //!
 //! In: settings of the server. Out: its address, for as long as the value lives; dropping the value
-//! kills it ([`process`]), on every way out on which Rust drops values. The state server is ours:
+//! stops it ([`process`]), on every way out on which Rust drops values. The state server is ours:
 //! `state_server` has the server itself too.
 
+pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod redis_cluster;
 pub mod state_server;
 
-pub use redis::{ConfigValue, RedisServer};
+pub use postgres::PostgresServer;
+pub use redis::RedisServer;
 pub use redis_cluster::RedisCluster;
 pub use state_server::StateServer;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A value of a server's setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ConfigValue {
+    /// A number.
+    Number(i64),
+    /// A word or several.
+    Text(String),
+}
 
 /// Why a managed server is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

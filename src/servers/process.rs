@@ -5,15 +5,42 @@
 
 use super::StartError;
 use std::fs::File;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-/// A running process of ours. Dropping it kills it and removes its directory.
+/// How long a server may take to come up.
+pub const START_LIMIT: Duration = Duration::from_secs(10);
+/// Wait between two attempts to reach a server that starts.
+pub const START_PROBE: Duration = Duration::from_millis(5);
+/// Ports to try.
+pub const ATTEMPTS: u32 = 5;
+
+/// Why a server did not come up.
+pub enum Down {
+    /// Another server has its port.
+    PortTaken,
+    /// Anything else, in words.
+    Failed(String),
+}
+
+/// How a process is stopped when it is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// At once; the kernel cleans up.
+    Kill,
+    /// By SIGQUIT, for a server that has children and shared memory to clear away.
+    Quit,
+}
+
+/// A running process of ours. Dropping it stops it and removes its directory.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    // Dropped after `drop` has killed the process.
+    stop: Stop,
+    // Dropped after `drop` has stopped the process.
     directory: Directory,
 }
 
@@ -43,7 +70,24 @@ impl Process {
             },
             _ => failed(name)(error),
         })?;
-        Ok(Self { child, directory })
+        Ok(Self {
+            child,
+            stop: Stop::Kill,
+            directory,
+        })
+    }
+
+    /// Stops it in this way when it is dropped; otherwise it is killed.
+    #[must_use]
+    pub const fn stopped_by(mut self, stop: Stop) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Its number.
@@ -69,9 +113,25 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // An error means that it is gone already, which is what is wanted.
-        let _ = self.child.kill();
+        let told = self.stop == Stop::Quit && quit(&self.child);
+        if !told {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
+}
+
+/// Sends SIGQUIT; returns whether it could.
+#[cfg(target_os = "linux")]
+fn quit(child: &Child) -> bool {
+    use rustix::process::{Pid, Signal, kill_process};
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| kill_process(pid, Signal::QUIT).is_ok())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn quit(_child: &Child) -> bool {
+    false
 }
 
 /// A directory of our own for as long as the value lives; `tempfile` is not worth a dependency of
@@ -117,6 +177,17 @@ impl Drop for Directory {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// A loopback port that nobody listens on right now.
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> Result<u16, StartError> {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(failed("a free port"))
 }
 
 /// A failure of the operating system, with what it was about.

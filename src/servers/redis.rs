@@ -4,29 +4,21 @@
 //! which answers PING just as well. So the server must tell our child's process id before it counts
 //! as started; otherwise the next port is tried.
 
-use super::StartError;
-use super::process::{Directory, Process, failed};
+use super::process::{
+    ATTEMPTS, Directory, Down, Process, START_LIMIT, START_PROBE, failed, free_port,
+};
+use super::{ConfigValue, StartError};
 use crate::clock;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 /// The program.
 pub const PROGRAM: &str = "redis-server";
 /// How to bring it in.
 pub const REMEDY: &str = "on Debian and Ubuntu: sudo apt-get install redis-server; \
                           on macOS: brew install redis";
-
-/// How long a server may take to come up.
-const START_LIMIT: Duration = Duration::from_secs(10);
-/// Wait between two attempts to reach a server that starts.
-const START_PROBE: Duration = Duration::from_millis(5);
-/// Ports to try.
-const ATTEMPTS: u32 = 5;
 
 /// Pairs of ports to try; of those that the system gives out, a sixth has no port 10 000 above it.
 const PORTS_TO_TRY: u32 = 100;
@@ -52,16 +44,6 @@ const RESERVED: [&str; 18] = [
     "supervised",
     "unixsocket",
 ];
-
-/// A value in redis.conf.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum ConfigValue {
-    /// A number.
-    Number(i64),
-    /// A word or several.
-    Text(String),
-}
 
 /// A running redis-server of ours. Dropping it kills the server and removes its directory.
 #[derive(Debug)]
@@ -161,12 +143,6 @@ impl RedisServer {
     }
 }
 
-/// Why a server did not come up.
-enum Down {
-    PortTaken,
-    Failed(String),
-}
-
 /// Settings as lines of redis.conf.
 fn written(config: &BTreeMap<String, ConfigValue>) -> Result<String, StartError> {
     let mut lines = String::new();
@@ -204,13 +180,6 @@ fn explain(log: &str) -> String {
         .position(|line| line.contains("FATAL CONFIG FILE ERROR"))
         .map_or(lines.len().saturating_sub(3), |at| at + 1);
     lines[from..].join(" ")
-}
-
-fn free_port() -> Result<u16, StartError> {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(failed("a free port"))
 }
 
 /// A free port with another one, 10 000 above it, for what the nodes of a cluster tell each other.

@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::document::{self, Key, Lock, Stored};
 use super::store::{self, Sessions};
 use crate::providers::BackgroundWork;
-use crate::providers::redis::poller::{Claimed, ExpiredSessions};
+use crate::providers::poller::{Claimed, ExpiredSessions};
 use crate::session::{RequestContext, SessionId, StoreError};
 use async_trait::async_trait;
 use mongodb::Database;
@@ -103,9 +103,10 @@ impl Expired {
 
 #[async_trait(?Send)]
 impl ExpiredSessions for Expired {
-    async fn claim(&self, signal: &mut Option<String>) -> Result<Option<Claimed>, StoreError> {
-        let signal = signal.get_or_insert_with(|| store::now().timestamp_millis().to_string());
-        let signal = DateTime::from_millis(signal.parse().unwrap_or(i64::MIN));
+    type Signal = DateTime;
+
+    async fn claim(&self, signal: &mut Option<DateTime>) -> Result<Option<Claimed>, StoreError> {
+        let signal = *signal.get_or_insert_with(store::now);
         let databases = &self.sessions.databases;
         // From a partition at random on, until each in turn had nothing.
         let mut at = store::draw(databases.len());

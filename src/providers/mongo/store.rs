@@ -10,8 +10,8 @@ use super::document::{Data, Key, Lock, Stored};
 use super::expired::Expired;
 use super::partition;
 use crate::clock;
-use crate::providers::redis::poller::{Poller, Polling};
-use crate::providers::redis::sitecore::raise_abandoned;
+use crate::providers::poller::raise_abandoned;
+use crate::providers::poller::{Poller, Polling};
 use crate::providers::{BackgroundWork, Seat};
 use crate::session::{
     Actions, ExpireCallback, Found, GetItem, Item, LockId, Minutes, RequestContext, SessionId,

@@ -5,7 +5,7 @@
 //! a password may hold `=`, as the base64 keys of Azure do, but never a comma.
 
 use super::address::Address;
-use std::fmt;
+use crate::providers::Secret;
 use std::time::Duration;
 
 /// Port of a Redis server that names none.
@@ -50,30 +50,6 @@ pub struct ConnectionString {
     pub sync_timeout: Option<Duration>,
     /// What has no effect here, and why.
     pub warnings: Vec<String>,
-}
-
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text, for the server only.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 /// Why a text is no connection string. Never holds an option's value.
@@ -185,7 +161,7 @@ impl ConnectionString {
     fn take(&mut self, option: &str, value: &str) -> Result<(), ConnectionStringError> {
         match option.to_ascii_lowercase().as_str() {
             "password" => {
-                self.password = (!value.is_empty()).then(|| Secret(value.to_owned()));
+                self.password = (!value.is_empty()).then(|| Secret::new(value));
             }
             "user" => self.user = filled(value),
             "servicename" => self.service = filled(value),

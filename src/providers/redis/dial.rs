@@ -6,10 +6,11 @@
 //! client that speaks without, it hangs up.
 
 use super::address::Address;
-use super::connection_string::{ConnectionString, Secret};
+use super::connection_string::ConnectionString;
 use super::failure::Failure;
 use super::tls::Tls;
 use crate::clock;
+use crate::providers::Secret;
 use redis::aio::{ConnectionLike as _, MultiplexedConnection, PubSub};
 use redis::{
     AsyncConnectionConfig, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError,

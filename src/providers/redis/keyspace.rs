@@ -15,9 +15,9 @@
 
 use super::listener::{Heard, Listener, Listening, Subscriptions, milliseconds};
 use super::microsoft::MicrosoftStore;
-use super::sitecore::raise_abandoned;
 use crate::clock;
 use crate::providers::BackgroundWork;
+use crate::providers::poller::raise_abandoned;
 use crate::session::{
     ExpireCallback, GetItem, Item, LockId, Minutes, RequestContext, SessionId, SessionStateStore,
     StoreError,

@@ -30,7 +30,6 @@ pub mod layout;
 pub mod link;
 pub mod listener;
 pub mod microsoft;
-pub mod poller;
 pub mod script;
 mod server;
 pub mod settings;
@@ -49,10 +48,10 @@ use self::keyspace::KeyspaceStore;
 use self::layout::Layout;
 use self::listener::Listening;
 use self::microsoft::MicrosoftStore;
-use self::poller::Polling;
 use self::server::Server;
 use self::settings::{Notifications, RedisKeyspace, RedisSettings, RedisSitecore};
 use self::sitecore::SitecoreStore;
+use super::poller::Polling;
 use super::{
     BackgroundWork, ConnectError, Provider, ProviderSettings, Seat, ServerInfo, StoreSample,
 };

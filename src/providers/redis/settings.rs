@@ -1,5 +1,6 @@
 //! Settings of the Redis providers under the genuine providers' names (facts §1.7, §9.4).
 
+pub use crate::providers::poller::{Processing, Queued};
 pub use crate::servers::ConfigValue;
 
 use crate::quantity::Span;
@@ -247,26 +248,6 @@ pub struct RedisDeadline {
     /// Settings that every Redis provider shares.
     #[serde(flatten)]
     pub redis: RedisSettings,
-}
-
-/// How Sitecore's poller hands expired sessions to the end handler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Processing {
-    /// One after the other in the poll itself, as before Sitecore 9.2.
-    Serial,
-    /// Through a queue in memory with worker threads, as from 9.2 on.
-    Queued(Queued),
-}
-
-/// Worker threads of a queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(non_snake_case)]
-pub struct Queued {
-    /// Threads that take sessions from the queue.
-    #[schemars(range(min = 1, max = 256))]
-    pub SessionExpirationThreadCount: u32,
 }
 
 impl Default for RedisSettings {

@@ -12,14 +12,14 @@
 
 use super::application;
 use super::microsoft::MicrosoftStore;
-use super::poller::{Claimed, ExpiredSessions, Poller, Polling};
 use super::script;
 use crate::clock;
 use crate::providers::BackgroundWork;
+use crate::providers::poller::{Claimed, ExpiredSessions, Poller, Polling, raise_abandoned};
 use crate::session::item::DecodeError;
 use crate::session::{
-    EndNotice, ExpireCallback, GetItem, Item, LockId, Minutes, Noticed, RequestContext, SessionId,
-    SessionStateStore, StoreError,
+    ExpireCallback, GetItem, Item, LockId, Minutes, RequestContext, SessionId, SessionStateStore,
+    StoreError,
 };
 use async_trait::async_trait;
 use redis::Value as Reply;
@@ -163,23 +163,6 @@ impl SessionStateStore for SitecoreStore {
     }
 }
 
-/// Raises the end of an abandoned session. Returns whether the handler threw.
-pub async fn raise_abandoned(
-    callback: Option<Rc<dyn ExpireCallback>>,
-    id: SessionId,
-    item: &Item,
-) -> bool {
-    let Some(callback) = callback else {
-        return false;
-    };
-    let notice = EndNotice {
-        id,
-        item: Some(item.clone()),
-        noticed: Noticed::Abandoned,
-    };
-    callback.session_end(notice).await.is_err()
-}
-
 /// The expired sessions of one application.
 struct Expired {
     store: Rc<MicrosoftStore>,
@@ -208,6 +191,8 @@ impl Expired {
 
 #[async_trait(?Send)]
 impl ExpiredSessions for Expired {
+    type Signal = String;
+
     async fn claim(&self, signal: &mut Option<String>) -> Result<Option<Claimed>, StoreError> {
         // Ticks, as a request's lock would be, so that waiters can tell its age.
         let cookie: Rc<str> = clock::utc().ticks().to_string().into();

@@ -1,11 +1,11 @@
 //! Rules about Redis servers: what a scenario may set, and which connection strings make sense.
 
+use super::stores::not_ours_to_set;
 use super::{Findings, at};
 use crate::providers::ProviderSettings;
 use crate::providers::redis::connection_string::{ConnectionString, ConnectionStringError};
 use crate::providers::redis::settings::{ManagedRedis, RedisServer, RedisSettings};
 use crate::scenario::path::Path;
-use crate::scenario::problem::Problem;
 use crate::scenario::suggest;
 
 /// Settings of redis.conf that the harness sets itself, so that a private server stays private.
@@ -62,18 +62,8 @@ fn application_name(findings: &mut Findings<'_>, path: &Path, redis: &RedisSetti
 }
 
 fn redis_conf(findings: &mut Findings<'_>, path: &Path, managed: &ManagedRedis) {
-    let path = path.key("server").key("managed").key("config");
-    for key in managed.config.keys() {
-        if !OURS.contains(&key.to_lowercase().as_str()) {
-            continue;
-        }
-        let span = findings.document.locate_key(&path.key(key));
-        findings.push(
-            Problem::error(format!("`{key}` of a managed server is not yours to set"))
-                .label(span, "set by the harness")
-                .help("the server is private: on loopback, in memory, gone after the run"),
-        );
-    }
+    let kept = "in memory, gone after the run";
+    not_ours_to_set(findings, path, managed.config.keys(), &OURS, kept);
 }
 
 /// A cluster of ours: only for providers whose scripts stay within a session, and in database 0.

@@ -4,9 +4,14 @@ use super::{Findings, at};
 use crate::providers::ProviderSettings;
 use crate::providers::mongo::settings::{self as mongo, MongoSitecore};
 use crate::providers::redis::settings::RedisServer;
+use crate::providers::sql::connection_string::ConnectionString;
+use crate::providers::sql::settings::{
+    DatabaseServer, RESERVED, SchemaOrigin, SqlSettings, SqlSitecore,
+};
 use crate::providers::state_server::settings::{Address, AddressError, Server};
 use crate::scenario::path::Path;
-use crate::scenario::problem::Label;
+use crate::scenario::problem::{Label, Problem};
+use crate::scenario::suggest;
 use crate::topology::settings::Role;
 use std::collections::BTreeMap;
 
@@ -15,6 +20,12 @@ pub fn check(findings: &mut Findings<'_>) {
     let scenario = findings.scenario;
     for (name, settings) in &scenario.providers {
         let path = at(["providers", name, settings.capabilities().name]);
+        if let ProviderSettings::SqlSitecore(sitecore) = settings {
+            session_type(findings, &path, sitecore);
+        }
+        if let Some(sql) = settings.sql() {
+            sql_database(findings, &path, sql);
+        }
         state_server(findings, &path, name, settings);
         if let ProviderSettings::MongoSitecore(settings) = settings {
             mongo_server(findings, &path, settings);
@@ -22,6 +33,92 @@ pub fn check(findings: &mut Findings<'_>) {
     }
     one_database_each(findings);
     one_connection_under_compare(findings);
+}
+
+/// Settings of a managed server that the harness decides.
+pub fn not_ours_to_set<'a>(
+    findings: &mut Findings<'_>,
+    provider: &Path,
+    keys: impl Iterator<Item = &'a String>,
+    reserved: &[&str],
+    kept: &str,
+) {
+    let path = provider.key("server").key("managed").key("config");
+    for key in keys {
+        let lower = key.to_lowercase();
+        if !reserved.contains(&lower.as_str()) {
+            continue;
+        }
+        let span = findings.document.locate_key(&path.key(key));
+        findings.push(
+            Problem::error(format!("`{key}` of a managed server is not yours to set"))
+                .label(span, "set by the harness")
+                .help(format!("the server is private: on loopback, {kept}")),
+        );
+    }
+}
+
+/// The database of a SQL provider, and whose tables it has.
+fn sql_database(findings: &mut Findings<'_>, path: &Path, sql: &SqlSettings) {
+    let server = path.key("server");
+    match &sql.server {
+        DatabaseServer::Managed(managed) => {
+            let kept = "in a temporary directory, gone after the run";
+            let keys = managed.config.keys();
+            not_ours_to_set(findings, path, keys, &RESERVED, kept);
+            if sql.schema == SchemaOrigin::Existing {
+                findings
+                    .error(
+                        &path.key("schema"),
+                        "a managed database has no tables yet",
+                        "nothing exists there",
+                    )
+                    .advise("use `schema: create`, or name a session database under `server`");
+            }
+        }
+        DatabaseServer::ConnectionString(text) => {
+            if suggest::nearest(text, ["managed"]).is_some() {
+                findings
+                    .error(&server, format!("`{text}` is no server"), "not known")
+                    .advise("did you mean `managed`?");
+                return;
+            }
+            match text.parse::<ConnectionString>() {
+                Ok(found) => {
+                    for warning in found.warnings {
+                        findings.warning(&server, warning, "in this connection string");
+                    }
+                }
+                Err(error) => {
+                    findings.error(&server, error.to_string(), "not a connection string");
+                }
+            }
+        }
+    }
+    // The store adds a session's minutes to its clock itself.
+    if sql.schema == SchemaOrigin::Existing && findings.scenario.time.scale != 1.0 {
+        findings
+            .error(
+                &path.key("schema"),
+                "procedures that exist already count in whole minutes, so `time.scale` must be 1",
+                "not ours to scale",
+            )
+            .advise("leave `time.scale` out, or use `schema: create`");
+    }
+}
+
+/// The application's name fits into its column with what the harness appends.
+fn session_type(findings: &mut Findings<'_>, path: &Path, sitecore: &SqlSitecore) {
+    let name = &sitecore.sessionType;
+    if name.trim().is_empty() || name.chars().any(char::is_control) || name.chars().count() > 200 {
+        findings
+            .error(
+                &path.key("sessionType"),
+                "`sessionType` names the application",
+                "empty, too long, or with control characters",
+            )
+            .advise("use up to 200 characters");
+    }
 }
 
 /// A state server that is named counts real minutes.
@@ -78,6 +175,12 @@ fn database(name: &str, settings: &ProviderSettings) -> Option<String> {
             Server::ConnectionString(text) => format!("{text} as {}", settings.application_id),
         });
     }
+    if let Some(sql) = settings.sql() {
+        return Some(match &sql.server {
+            DatabaseServer::Managed(_) => format!("provider {name}"),
+            DatabaseServer::ConnectionString(text) => format!("the database {text}"),
+        });
+    }
     if let ProviderSettings::MongoSitecore(settings) = settings {
         return Some(format!("{} as {}", settings.server, settings.sessionType));
     }
@@ -95,6 +198,9 @@ fn database(name: &str, settings: &ProviderSettings) -> Option<String> {
 fn named_server(settings: &ProviderSettings) -> bool {
     match settings {
         ProviderSettings::StateServer(settings) => settings.server != Server::Managed,
+        ProviderSettings::SqlSitecore(settings) => {
+            matches!(settings.sql.server, DatabaseServer::ConnectionString(_))
+        }
         ProviderSettings::MongoSitecore(_) => true,
         _ => settings
             .redis()

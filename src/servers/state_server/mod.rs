@@ -21,7 +21,7 @@ pub use listener::{Limits, serve};
 pub use statistics::Statistics;
 
 use super::StartError;
-use super::process::{Directory, Process, failed};
+use super::process::{Directory, Process, START_LIMIT, START_PROBE, failed};
 use crate::clock;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -30,11 +30,6 @@ use std::time::Duration;
 
 /// What a server prints before its address once it listens.
 pub const LISTENING: &str = "listening on ";
-
-/// How long a server may take to come up.
-const START_LIMIT: Duration = Duration::from_secs(10);
-/// Wait between two looks at the log of a server that starts.
-const START_PROBE: Duration = Duration::from_millis(5);
 
 /// The program that has the subcommand `state-server`, where this process does not run it itself.
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();

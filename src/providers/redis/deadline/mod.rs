@@ -46,8 +46,8 @@ use super::connection::Connections;
 use super::microsoft::{add_one, tolerate};
 use super::script::Script;
 use super::settings::RedisDeadline;
-use super::sitecore::raise_abandoned;
 use crate::clock;
+use crate::providers::poller::raise_abandoned;
 use crate::providers::{BackgroundWork, Seat};
 use crate::session::{
     Actions, ExpireCallback, Found, GetItem, Item, LockId, Minutes, RequestContext, SessionId,

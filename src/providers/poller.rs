@@ -4,18 +4,20 @@
 //! In: a source of expired sessions and the callback. Out: session ends, one after the other in the
 //! tick (before Sitecore 9.2), or through a queue in memory with worker threads (from 9.2 on).
 //!
-//! The surprising fact: one session that cannot be decoded makes every tick fail, and no session
-//! behind it ever ends. That poison pill is genuine, and kept.
+//! The surprising fact: one session that cannot be decoded makes its tick fail, and where the source
+//! gives it back, as Redis's does, no session behind it ever ends. That poison pill is genuine, and
+//! kept.
 //!
 //! Ours, because unknown: the queue is as deep as it must be when sessions leave the store before
 //! their end; when they leave after it, it holds no more than a few per worker, so that no claim
 //! runs out while it waits.
 
-use super::settings::Processing;
+use super::BackgroundWork;
 use crate::clock::{self, Instant};
-use crate::providers::BackgroundWork;
 use crate::session::{EndNotice, ExpireCallback, Item, Noticed, SessionId, StoreError};
 use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,6 +25,26 @@ use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
 /// Claimed sessions per worker that may wait in memory while they are still in the store.
 const WAITING_PER_WORKER: usize = 16;
+
+/// How Sitecore's poller hands expired sessions to the end handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Processing {
+    /// One after the other in the poll itself, as before Sitecore 9.2.
+    Serial,
+    /// Through a queue in memory with worker threads, as from 9.2 on.
+    Queued(Queued),
+}
+
+/// Worker threads of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(non_snake_case)]
+pub struct Queued {
+    /// Threads that take sessions from the queue.
+    #[schemars(range(min = 1, max = 256))]
+    pub SessionExpirationThreadCount: u32,
+}
 
 /// A session that a poller has claimed.
 #[derive(Debug, Clone)]
@@ -38,12 +60,16 @@ pub struct Claimed {
 /// Where a poller finds expired sessions.
 #[async_trait(?Send)]
 pub trait ExpiredSessions {
+    /// The time of a tick, in the store's own words.
+    type Signal;
+
     /// Claims one session that expired before the signal time (`GetExpiredItemExclusive`). The
     /// first call of a tick gets `None` and fixes the signal time for the rest.
     ///
     /// # Errors
     /// The store cannot be asked, or the earliest expired session cannot be decoded.
-    async fn claim(&self, signal: &mut Option<String>) -> Result<Option<Claimed>, StoreError>;
+    async fn claim(&self, signal: &mut Option<Self::Signal>)
+    -> Result<Option<Claimed>, StoreError>;
 
     /// Removes a claimed session from the store (`RemoveItem`).
     ///
@@ -72,7 +98,7 @@ pub struct Poller {
 impl Poller {
     /// Starts to poll; the first tick comes after one period.
     pub fn start(
-        source: Rc<dyn ExpiredSessions>,
+        source: Rc<impl ExpiredSessions + 'static>,
         callback: Rc<dyn ExpireCallback>,
         polling: Polling,
         work: Rc<RefCell<BackgroundWork>>,
@@ -96,15 +122,15 @@ impl Poller {
     }
 }
 
-struct Ticker {
-    source: Rc<dyn ExpiredSessions>,
+struct Ticker<S> {
+    source: Rc<S>,
     callback: Rc<dyn ExpireCallback>,
     origin: Instant,
     polling: Polling,
     work: Rc<RefCell<BackgroundWork>>,
 }
 
-impl Ticker {
+impl<S: ExpiredSessions + 'static> Ticker<S> {
     async fn run(self: Rc<Self>, mut stopped: watch::Receiver<bool>) {
         let queue = match self.polling.processing {
             Processing::Serial => None,
@@ -217,6 +243,23 @@ impl Ticker {
             }
         }
     }
+}
+
+/// Raises the end of an abandoned session. Returns whether the handler threw.
+pub async fn raise_abandoned(
+    callback: Option<Rc<dyn ExpireCallback>>,
+    id: SessionId,
+    item: &Item,
+) -> bool {
+    let Some(callback) = callback else {
+        return false;
+    };
+    let notice = EndNotice {
+        id,
+        item: Some(item.clone()),
+        noticed: Noticed::Abandoned,
+    };
+    callback.session_end(notice).await.is_err()
 }
 
 fn is_stopped(stopped: &watch::Receiver<bool>) -> bool {

@@ -1,0 +1,129 @@
+//! Settings of the SQL providers, under the genuine providers' names (facts §9.2).
+
+pub use crate::servers::postgres::RESERVED;
+
+use crate::servers::ConfigValue;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Where a SQL provider's database is. Written as `managed`, as `managed:` with settings, or as a
+/// connection string: ADO.NET's for SQL Server and Azure SQL (`Server=tcp:host,1433;…`), Npgsql's or
+/// a URL for PostgreSQL (`Host=…;…`, `postgres://…`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "WrittenDatabase", into = "WrittenDatabase")]
+#[schemars(with = "WrittenDatabase")]
+pub enum DatabaseServer {
+    /// A private PostgreSQL, started for the run on loopback and stopped after it.
+    Managed(ManagedDatabase),
+    /// A database that is there already.
+    ConnectionString(String),
+}
+
+/// The forms in which a file may name a database.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum WrittenDatabase {
+    /// `managed`, or a connection string.
+    Text(String),
+    /// A private PostgreSQL with settings.
+    Managed(WrittenManagedDatabase),
+}
+
+/// A private PostgreSQL with settings.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WrittenManagedDatabase {
+    /// The settings.
+    managed: ManagedDatabase,
+}
+
+impl From<WrittenDatabase> for DatabaseServer {
+    fn from(written: WrittenDatabase) -> Self {
+        match written {
+            WrittenDatabase::Text(text) if text == "managed" => Self::default(),
+            WrittenDatabase::Text(text) => Self::ConnectionString(text),
+            WrittenDatabase::Managed(WrittenManagedDatabase { managed }) => Self::Managed(managed),
+        }
+    }
+}
+
+impl From<DatabaseServer> for WrittenDatabase {
+    fn from(server: DatabaseServer) -> Self {
+        match server {
+            DatabaseServer::Managed(managed) if managed == ManagedDatabase::default() => {
+                Self::Text("managed".to_owned())
+            }
+            DatabaseServer::Managed(managed) => Self::Managed(WrittenManagedDatabase { managed }),
+            DatabaseServer::ConnectionString(text) => Self::Text(text),
+        }
+    }
+}
+
+impl Default for DatabaseServer {
+    fn default() -> Self {
+        Self::Managed(ManagedDatabase::default())
+    }
+}
+
+/// A private PostgreSQL.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ManagedDatabase {
+    /// Settings of postgresql.conf, such as `shared_buffers: 256MB` or `synchronous_commit: "off"`.
+    pub config: BTreeMap<String, ConfigValue>,
+}
+
+/// Settings that every SQL provider shares.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SqlSettings {
+    /// The database.
+    pub server: DatabaseServer,
+    /// Whose tables and procedures are used.
+    pub schema: SchemaOrigin,
+}
+
+/// Whose tables and procedures are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaOrigin {
+    /// Ours, created in an empty database for the run and dropped after it. `sessionbench
+    /// sql-schema` prints them.
+    #[default]
+    Create,
+    /// Those that are there, as in a genuine session database. Nothing is created, and only
+    /// sessions of the run are removed.
+    Existing,
+}
+
+/// Settings of `sql_sitecore`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+// serde cannot deny unknown fields beside flattened ones; the structural check does, by the schema.
+#[schemars(extend("additionalProperties" = false))]
+#[allow(non_snake_case)]
+pub struct SqlSitecore {
+    /// Name of the application, by which sessions are told apart in one database. `private` and
+    /// `shared` are appended by the harness to tell the two states apart.
+    pub sessionType: String,
+    /// Deflate session data; `true` in the configuration files that Sitecore ships.
+    pub compression: bool,
+    /// Seconds between polls for expired sessions.
+    #[schemars(range(min = 1, max = 120))]
+    pub pollingInterval: u32,
+    /// Settings that every SQL provider shares.
+    #[serde(flatten)]
+    pub sql: SqlSettings,
+}
+
+impl Default for SqlSitecore {
+    fn default() -> Self {
+        Self {
+            sessionType: "sessionbench".to_owned(),
+            compression: false,
+            pollingInterval: 2,
+            sql: SqlSettings::default(),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! A SQL provider on a database of its own, and a second connection that looks at what it stored.
+//!
+//! The tests share one PostgreSQL for as long as any of them runs. Those of SQL Server take theirs
+//! from `SESSIONBENCH_TEST_MSSQL`, an ADO.NET connection string of a user who may create databases.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+#[path = "../store_support/mod.rs"]
+mod store_support;
+
+pub use store_support::*;
+
+use sessionbench::providers::sql::call::Value as Cell;
+use sessionbench::providers::sql::connection_string::ConnectionString;
+use sessionbench::providers::sql::pool::{Connection, Target};
+use sessionbench::providers::sql::settings::{DatabaseServer, SqlSettings, SqlSitecore};
+use sessionbench::providers::{Provider, ProviderSettings, Seat, connect};
+use sessionbench::servers::postgres::USER;
+use sessionbench::servers::{ConfigValue, PostgresServer};
+use sessionbench::session::SessionStateStore;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// A kind of database to test on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Postgres,
+    SqlServer,
+}
+
+/// Tests of the same name on both databases. Those on SQL Server are left out of a plain
+/// `cargo test` and fail when no server is named.
+#[macro_export]
+macro_rules! on_both_databases {
+    ($($name:ident)*) => {
+        mod postgres {
+            $(#[test] fn $name() {
+                sessionbench::clock::run_real(super::$name(super::Kind::Postgres)).unwrap();
+            })*
+        }
+
+        mod sql_server {
+            $(#[test] #[ignore = "needs SESSIONBENCH_TEST_MSSQL"] fn $name() {
+                sessionbench::clock::run_real(super::$name(super::Kind::SqlServer)).unwrap();
+            })*
+        }
+    };
+}
+
+/// An empty database.
+pub struct Database {
+    pub kind: Kind,
+    name: String,
+    server: String,
+    /// Keeps the server alive.
+    _process: Option<Arc<PostgresServer>>,
+}
+
+impl Database {
+    pub async fn new(kind: Kind) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (server, process) = match kind {
+            Kind::Postgres => {
+                let process = shared_postgres().await;
+                let port = process.port();
+                let address =
+                    format!("Host=127.0.0.1;Port={port};Username={USER};SSL Mode=Disable");
+                (address, Some(process))
+            }
+            Kind::SqlServer => {
+                let address = std::env::var("SESSIONBENCH_TEST_MSSQL")
+                    .expect("SESSIONBENCH_TEST_MSSQL names a SQL Server");
+                (address, None)
+            }
+        };
+        let database = Self {
+            kind,
+            name: format!("sessionbench_test_{}_{number}", std::process::id()),
+            server,
+            _process: process,
+        };
+        database
+            .administer(&format!("CREATE DATABASE {}", database.name))
+            .await;
+        database
+    }
+
+    /// Its connection string; of a keyword that stands there twice the last counts.
+    pub fn address(&self) -> String {
+        format!("{};Database={}", self.server, self.name)
+    }
+
+    /// Runs a statement outside of it.
+    pub async fn administer(&self, statement: &str) {
+        let database = match self.kind {
+            Kind::Postgres => "postgres",
+            Kind::SqlServer => "master",
+        };
+        let text = format!("{};Database={database}", self.server);
+        raw(&text).await.run_script(statement).await.unwrap();
+    }
+
+    /// A connection of our own.
+    pub async fn raw(&self) -> Connection {
+        raw(&self.address()).await
+    }
+
+    /// Drops it, where a server outlives the test.
+    pub async fn drop(self) {
+        if self.kind == Kind::SqlServer {
+            let name = &self.name;
+            self.administer(&format!(
+                "ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE; DROP DATABASE {name}"
+            ))
+            .await;
+        }
+    }
+}
+
+pub async fn raw(text: &str) -> Connection {
+    let found: ConnectionString = text.parse().unwrap();
+    Target::new(&found).unwrap().connect().await.unwrap()
+}
+
+/// The PostgreSQL of all tests that run right now. It goes when the last of them ends, since nobody
+/// drops what is static.
+#[allow(
+    clippy::await_holding_lock,
+    reason = "each test has a thread of its own"
+)]
+async fn shared_postgres() -> Arc<PostgresServer> {
+    static SHARED: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(server) = shared.upgrade() {
+        return server;
+    }
+    let fast = BTreeMap::from([("fsync".to_owned(), ConfigValue::Text("off".to_owned()))]);
+    let server = Arc::new(PostgresServer::start(&fast).await.unwrap());
+    *shared = Arc::downgrade(&server);
+    server
+}
+
+/// A provider and a look behind it.
+pub struct Bench {
+    pub provider: Rc<dyn Provider>,
+    pub database: Database,
+    raw: tokio::sync::Mutex<Connection>,
+}
+
+impl Bench {
+    pub async fn new(kind: Kind) -> Self {
+        Self::with(kind, SqlSitecore::default()).await
+    }
+
+    pub async fn with(kind: Kind, settings: SqlSitecore) -> Self {
+        let database = Database::new(kind).await;
+        let provider = connect(&on(&database, settings), "").await.unwrap();
+        let raw = tokio::sync::Mutex::new(database.raw().await);
+        Self {
+            provider,
+            database,
+            raw,
+        }
+    }
+
+    pub async fn open(&self, seat: &Seat) -> Rc<dyn SessionStateStore> {
+        self.provider.open(seat).await.unwrap()
+    }
+
+    /// Asks the database, in words that both know.
+    pub async fn ask(&self, query: &str) -> Vec<Vec<Cell>> {
+        self.raw.lock().await.query(query, &[]).await.unwrap()
+    }
+
+    /// Asks for one value.
+    pub async fn ask_one(&self, query: &str) -> Cell {
+        self.ask(query).await[0][0].clone()
+    }
+
+    /// Rows of the session table.
+    pub async fn sessions(&self) -> i64 {
+        match self.ask_one("SELECT COUNT(*) FROM \"SessionState\"").await {
+            Cell::Int(count) => count,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until so many sessions are left.
+    pub async fn until_left(&self, count: i64) {
+        let deadline = sessionbench::clock::now() + std::time::Duration::from_secs(60);
+        while self.sessions().await != count {
+            assert!(sessionbench::clock::now() < deadline, "never {count} left");
+            sessionbench::clock::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Changes what is stored.
+    pub async fn change(&self, statement: &str) {
+        self.raw.lock().await.run_script(statement).await.unwrap();
+    }
+
+    /// Lets a session's deadline pass, without waiting for it.
+    pub async fn expire(&self, id: sessionbench::session::SessionId) {
+        let statement =
+            format!("UPDATE \"SessionState\" SET \"Expires\" = '2001-01-01' WHERE \"Id\" = '{id}'");
+        self.change(&statement).await;
+    }
+
+    /// Removes everything.
+    pub async fn end(self) {
+        self.provider.close().await.unwrap();
+        drop(self.raw);
+        drop(self.provider);
+        self.database.drop().await;
+    }
+}
+
+/// Settings on a database.
+pub fn on(database: &Database, settings: SqlSitecore) -> ProviderSettings {
+    ProviderSettings::SqlSitecore(SqlSitecore {
+        sql: SqlSettings {
+            server: DatabaseServer::ConnectionString(database.address()),
+            ..settings.sql.clone()
+        },
+        ..settings
+    })
+}
