@@ -655,6 +655,7 @@ fn a_cluster_node_runs_every_script_and_all_keys_of_a_session_lie_in_one_slot() 
         let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
         ends.takes.set(Duration::from_millis(200));
         let (holder, waiter) = (request(), request());
+        waiter.waits.set(true);
         store
             .create_uninitialized_item(&holder, id(7), Minutes(20))
             .await

@@ -279,8 +279,6 @@ pub const REDIS_MICROSOFT: Capabilities = Capabilities {
         ),
         // Facts §1.3, as all that follow.
         Deviation::with("version", WRITES_SLIDE, "slide_get", SLIDES_NOT),
-        Deviation::with("version", WRITES_SLIDE, "slide_get_exclusive", SLIDES_NOT),
-        Deviation::with("version", WRITES_SLIDE, "slide_get_locked", SLIDES_NOT),
         Deviation::with("version", WRITES_SLIDE, "slide_release", SLIDES_NOT),
         Deviation::with("version", WRITES_SLIDE, "slide_a_little", SLIDES_NOT),
         Deviation::with(
@@ -293,6 +291,12 @@ pub const REDIS_MICROSOFT: Capabilities = Capabilities {
             "version",
             &["v1.5.0-v1.6.0", "v1.4.0"],
             "update_releases",
+            "the end of the request releases, not the update",
+        ),
+        Deviation::with(
+            "version",
+            &["v1.5.0-v1.6.0", "v1.4.0"],
+            "wait",
             "the end of the request releases, not the update",
         ),
     ],
