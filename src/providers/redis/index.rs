@@ -5,8 +5,7 @@
 //! at most an hour, moves it five minutes into the future, and takes a lock of its own on it.
 //!
 //! The surprising facts: what is older than an hour is never found, so that with a timeout of an
-//! hour no session ends; a session that has no data ends the poller's tick; the end removes the
-//! entry and leaves the data, so that a visitor who comes back within two minutes goes on with the
+//! hour no session ends; the end removes the entry and leaves the data, so that a visitor who comes back within two minutes goes on with the
 //! ended session; and the range is read apart from the claim, so that only the lock's ten seconds
 //! keep two servers from the same end.
 //!
@@ -112,50 +111,51 @@ impl ExpiredSessions for Index {
         let signal = *signal.get_or_insert_with(clock::utc);
         let request = RequestContext::default();
         let seat = self.store.seat();
-        let now = clock::utc().since_epoch();
         // The configured timeout, whatever the session's own is.
         let timeout = seat.timeout.lasting(seat.minute);
-        let range = cmd("ZRANGEBYSCORE")
-            .arg(self.key())
-            .arg(file_time(now.saturating_sub(OLDEST)))
-            .arg(file_time(signal.since_epoch().saturating_sub(timeout)))
-            .take();
-        let ids: Vec<String> = ask(&self.store, &request, &range).await?;
-        let Some(text) = ids.into_iter().next() else {
-            return Ok(None);
-        };
-        self.add(&request, &text, now + RETRY).await?;
-        let Some(id) = SessionId::parse(&text) else {
-            self.work.borrow_mut().undecodable += 1;
-            return Ok(None);
-        };
-        let cookie: Rc<str> = clock::utc().ticks().to_string().into();
-        let keys = self.store.keys(id);
-        let claimed = self
-            .store
-            .connections()
-            .eval(
-                &request,
-                &CLAIM,
-                &[&keys.poller_lock(), &keys.data],
-                &[cookie.as_bytes(), LOCK_SECONDS],
-            )
-            .await?;
-        let [_, data, locked] = elements(claimed)?;
-        if locked != Reply::Nil {
-            self.work.borrow_mut().claimed_by_others += 1;
-            return Ok(None);
-        }
-        match self.store.layout().decode(&data, seat.timeout) {
-            Ok(Some(item)) => Ok(Some(Claimed { id, item, cookie })),
-            Ok(None) => {
-                self.work.borrow_mut().without_data += 1;
-                self.drop_entry(&request, &text).await?;
-                Ok(None)
-            }
-            Err(error) => {
+        loop {
+            let now = clock::utc().since_epoch();
+            let range = cmd("ZRANGEBYSCORE")
+                .arg(self.key())
+                .arg(file_time(now.saturating_sub(OLDEST)))
+                .arg(file_time(signal.since_epoch().saturating_sub(timeout)))
+                .take();
+            let ids: Vec<String> = ask(&self.store, &request, &range).await?;
+            let Some(text) = ids.into_iter().next() else {
+                return Ok(None);
+            };
+            self.add(&request, &text, now + RETRY).await?;
+            let Some(id) = SessionId::parse(&text) else {
                 self.work.borrow_mut().undecodable += 1;
-                Err(StoreError::Undecodable(error.to_string()))
+                continue;
+            };
+            let cookie: Rc<str> = clock::utc().ticks().to_string().into();
+            let keys = self.store.keys(id);
+            let claimed = self
+                .store
+                .connections()
+                .eval(
+                    &request,
+                    &CLAIM,
+                    &[&keys.poller_lock(), &keys.data],
+                    &[cookie.as_bytes(), LOCK_SECONDS],
+                )
+                .await?;
+            let [_, data, locked] = elements(claimed)?;
+            if locked != Reply::Nil {
+                self.work.borrow_mut().claimed_by_others += 1;
+                continue;
+            }
+            match self.store.layout().decode(&data, seat.timeout) {
+                Ok(Some(item)) => return Ok(Some(Claimed { id, item, cookie })),
+                Ok(None) => {
+                    self.work.borrow_mut().without_data += 1;
+                    self.drop_entry(&request, &text).await?;
+                }
+                Err(error) => {
+                    self.work.borrow_mut().undecodable += 1;
+                    return Err(StoreError::Undecodable(error.to_string()));
+                }
             }
         }
     }

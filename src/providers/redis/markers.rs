@@ -12,8 +12,8 @@
 //!
 //! The surprising facts: an id is taken out before its end is raised, so a crash in between loses
 //! it, and when it was the last one of its marker, the empty marker stays at the head of the log and
-//! stops the ends of all others; a session that has no data ends the poller's tick; shared sessions
-//! are not entered at all; and nothing removes an ended session, whose data live ten timeouts long.
+//! stops the ends of all others; shared sessions are not entered at all; and nothing removes an ended
+//! session, whose data live ten timeouts long.
 //!
 //! Ours: the application's name in the keys of log and markers, which the genuine ones do without, so
 //! that two applications in one database end each other's sessions; and that a read tells the
@@ -132,53 +132,55 @@ impl ExpiredSessions for Markers {
     async fn claim(&self, signal: &mut Option<Utc>) -> Result<Option<Claimed>, StoreError> {
         let signal = *signal.get_or_insert_with(clock::utc);
         let request = RequestContext::default();
-        // All of the log, for its first entry: so does the genuine one.
-        let range = cmd("ZRANGEBYSCORE")
-            .arg(self.log())
-            .arg("-inf")
-            .arg("+inf")
-            .arg("WITHSCORES")
-            .take();
-        let log: Vec<(String, f64)> = ask(&self.store, &request, &range).await?;
-        // A score has 53 bits, a count of ticks has 60: the marker's name is made of what is left.
-        let due = log
-            .first()
-            .and_then(|(_, due)| Utc::from_ticks(*due as u64));
-        let Some(due) = due.filter(|due| signal > *due) else {
-            return Ok(None);
-        };
-        let marker = self.marker(&second(due));
-        let pop = cmd("SPOP").arg(&marker).take();
-        let Some(id) = ask::<Option<String>>(&self.store, &request, &pop).await? else {
-            return Ok(None);
-        };
-        let Some(id) = SessionId::parse(&id) else {
-            self.work.borrow_mut().undecodable += 1;
-            return Ok(None);
-        };
-        let layout = self.store.layout();
-        let read = layout.peek(&self.store.keys(id));
-        let data = self.store.connections().command(&request, &read).await?;
-        let count = cmd("SCARD").arg(&marker).take();
-        if ask::<u64>(&self.store, &request, &count).await? == 0 {
-            for (command, key) in [("ZREM", Some(self.log())), ("DEL", None)] {
-                let remove = cmd(command).arg(key).arg(&marker).take();
-                let _: u64 = ask(&self.store, &request, &remove).await?;
-            }
-        }
-        match layout.decode(&data, self.store.seat().timeout) {
-            Ok(Some(item)) => Ok(Some(Claimed {
-                id,
-                item,
-                cookie: clock::utc().ticks().to_string().into(),
-            })),
-            Ok(None) => {
-                self.work.borrow_mut().without_data += 1;
-                Ok(None)
-            }
-            Err(error) => {
+        loop {
+            // All of the log, for its first entry: so does the genuine one.
+            let range = cmd("ZRANGEBYSCORE")
+                .arg(self.log())
+                .arg("-inf")
+                .arg("+inf")
+                .arg("WITHSCORES")
+                .take();
+            let log: Vec<(String, f64)> = ask(&self.store, &request, &range).await?;
+            // A score has 53 bits, a count of ticks has 60: the marker's name is made of what is left.
+            let due = log
+                .first()
+                .and_then(|(_, due)| Utc::from_ticks(*due as u64));
+            let Some(due) = due.filter(|due| signal > *due) else {
+                return Ok(None);
+            };
+            let marker = self.marker(&second(due));
+            let pop = cmd("SPOP").arg(&marker).take();
+            let Some(id) = ask::<Option<String>>(&self.store, &request, &pop).await? else {
+                return Ok(None);
+            };
+            let Some(id) = SessionId::parse(&id) else {
                 self.work.borrow_mut().undecodable += 1;
-                Err(StoreError::Undecodable(error.to_string()))
+                continue;
+            };
+            let layout = self.store.layout();
+            let read = layout.peek(&self.store.keys(id));
+            let data = self.store.connections().command(&request, &read).await?;
+            let count = cmd("SCARD").arg(&marker).take();
+            if ask::<u64>(&self.store, &request, &count).await? == 0 {
+                for (command, key) in [("ZREM", Some(self.log())), ("DEL", None)] {
+                    let remove = cmd(command).arg(key).arg(&marker).take();
+                    let _: u64 = ask(&self.store, &request, &remove).await?;
+                }
+            }
+            match layout.decode(&data, self.store.seat().timeout) {
+                Ok(Some(item)) => {
+                    return Ok(Some(Claimed {
+                        id,
+                        item,
+                        cookie: clock::utc().ticks().to_string().into(),
+                    }));
+                }
+                // It was deleted; the next one may be there.
+                Ok(None) => self.work.borrow_mut().without_data += 1,
+                Err(error) => {
+                    self.work.borrow_mut().undecodable += 1;
+                    return Err(StoreError::Undecodable(error.to_string()));
+                }
             }
         }
     }
