@@ -5,9 +5,9 @@
 //! at most an hour, moves it five minutes into the future, and takes a lock of its own on it.
 //!
 //! The surprising facts: what is older than an hour is never found, so that with a timeout of an
-//! hour no session ends; the end removes the entry and leaves the data, so that a visitor who comes back within two minutes goes on with the
-//! ended session; and the range is read apart from the claim, so that only the lock's ten seconds
-//! keep two servers from the same end.
+//! hour no session ends; the end removes the entry and leaves the data, so that a visitor who comes
+//! back within two minutes goes on with the ended session; and the range is read apart from the
+//! claim, so that only the lock's ten seconds keep two servers from the same end.
 //!
 //! Ours: the application's name in the index's key; that data live two minutes longer than the
 //! session, where the genuine one adds two minutes to the timeout at each write; and that a read
