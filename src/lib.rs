@@ -4,6 +4,7 @@ pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod conformance;
+pub mod doctor;
 pub mod engine;
 pub mod import;
 pub mod measure;

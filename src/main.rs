@@ -9,6 +9,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => cli::run::run(&arguments),
         Command::Check(arguments) => cli::check::check(&arguments),
         Command::Import(arguments) => cli::import::import(&arguments),
+        Command::Doctor(arguments) => cli::doctor::doctor(&arguments),
         Command::Report(arguments) => cli::report::report(&arguments),
         Command::Providers(arguments) => cli::providers::providers(&arguments),
         Command::Conformance(arguments) => cli::conformance::conformance(&arguments),

@@ -914,3 +914,38 @@ fn the_contract_is_kept_but_where_the_table_says_otherwise() {
     let report = run_real(examining).unwrap();
     assert_behaves_as_documented(&report.unwrap());
 }
+
+#[test]
+#[ignore = "needs SESSIONBENCH_TEST_MONGODB"]
+fn the_doctor_misses_the_index_and_makes_nothing() {
+    run_real(async {
+        let server = on_database("doctor");
+        let text = format!(
+            "name: x\ntime: {{duration: 1h}}\ncontacts: {{arrivals: {{constant: {{rate: 1/s}}}}}}\n\
+             clusters: {{web: {{private: a, shared: a}}}}\n\
+             providers: {{a: {{mongo_sitecore: {{server: \"{server}\"}}}}}}\n"
+        );
+        let loaded = sessionbench::scenario::parse("test.yaml", &text);
+        let scenario = loaded
+            .unwrap_or_else(|problems| panic!("{problems}"))
+            .scenario;
+        let client = Client::with_uri_str(&server).await.unwrap();
+        let database = client.default_database().unwrap();
+        database.drop().await.unwrap();
+        let index = async || {
+            let told = sessionbench::doctor::examine(&scenario).await.unwrap();
+            let examination = told.examinations.into_iter().next().unwrap();
+            assert!(examination.reached);
+            let mut findings = examination.findings.into_iter();
+            findings.find(|it| it.subject == "index").unwrap().severity
+        };
+        assert_eq!(index().await, sessionbench::doctor::Severity::Ok);
+        let none: Vec<String> = database.list_collection_names().await.unwrap();
+        assert!(none.is_empty(), "{none:?}");
+        let sessions = database.collection::<Document>("sessions");
+        sessions.insert_one(doc! { "_id": 1 }).await.unwrap();
+        assert_eq!(index().await, sessionbench::doctor::Severity::Warning);
+        database.drop().await.unwrap();
+    })
+    .unwrap();
+}

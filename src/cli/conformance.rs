@@ -3,6 +3,7 @@
 //! In: a provider's name, settings and server. Out: a table of every behaviour, or JSON. The
 //! surprising fact: a store of no server is examined on the virtual clock, and so at once.
 
+use super::wrap::{WIDTH, wrap};
 use super::{Outcome, check};
 use crate::clock::{run_real, run_virtual};
 use crate::conformance::{self, ConformanceError, Finding, Path, Report, Subject, Verdict};
@@ -96,7 +97,7 @@ fn examine(settings: ProviderSettings) -> anyhow::Result<Result<Report, Conforma
 }
 
 /// Waits for Ctrl-C or SIGTERM, so that a store is left as it was found and no server stays behind.
-async fn stopped() {
+pub(super) async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
     let (asked, told) = (
         signal(SignalKind::interrupt()),
@@ -112,8 +113,6 @@ async fn stopped() {
     }
 }
 
-/// Columns of a line.
-const WIDTH: usize = 100;
 /// Columns of a verdict, with the space before it.
 const VERDICT: usize = 13;
 /// Columns of a name.
@@ -173,35 +172,15 @@ fn row(text: &mut String, finding: &Finding) {
         finding.behaviour,
         width = VERDICT - 1
     );
-    wrap(text, &head, finding.states);
+    wrap(text, WIDTH, &head, finding.states);
     let indent = " ".repeat(VERDICT + NAME);
-    let mut more = |what: &str, said: &str| wrap(text, &format!("{indent}{what} "), said);
+    let mut more = |what: &str, said: &str| wrap(text, WIDTH, &format!("{indent}{what} "), said);
     if let Some(seen) = &finding.seen {
         more("seen:", seen);
     }
     if let Some(why) = finding.documented {
         more("why:", why);
     }
-}
-
-/// Writes a text after a head, its further lines under the first.
-fn wrap(text: &mut String, head: &str, said: &str) {
-    let margin = head.chars().count();
-    text.push_str(head);
-    let mut column = margin;
-    for word in said.split(|c: char| c.is_whitespace() || c.is_control()) {
-        let length = word.chars().count();
-        if column > margin && column + length >= WIDTH {
-            text.push('\n');
-            text.push_str(&" ".repeat(margin));
-            column = margin;
-        } else if column > margin {
-            text.push(' ');
-        }
-        text.push_str(word);
-        column += length + 1;
-    }
-    text.push('\n');
 }
 
 fn round_trips(text: &mut String, path: &Path) {
@@ -217,7 +196,7 @@ fn round_trips(text: &mut String, path: &Path) {
         path.path, path.designed
     );
     if let Some(failed) = &path.failed {
-        wrap(text, "    ", failed);
+        wrap(text, WIDTH, "    ", failed);
     }
 }
 

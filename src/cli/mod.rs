@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod conformance;
+pub mod doctor;
 pub mod environment;
 pub mod import;
 pub mod progress;
@@ -14,6 +15,7 @@ pub mod run;
 pub mod schema;
 pub mod sql_schema;
 pub mod state_server;
+mod wrap;
 
 use crate::result;
 use clap::{Parser, Subcommand};
@@ -33,7 +35,7 @@ pub struct Arguments {
 /// Shown under `--help`.
 const EXIT_CODES: &str = "Exit codes:
   0  done; every objective is met
-  1  an objective is not met, or a provider is not what its table says
+  1  an objective is not met, a provider is not what its table says, or a store has a problem
   2  wrong usage or configuration
   3  a run is invalid or incomplete, or a store cannot be reached";
 
@@ -46,6 +48,8 @@ pub enum Command {
     Check(check::CheckArguments),
     /// Print a scenario made from a site's Web.config and Sitecore configuration
     Import(import::ImportArguments),
+    /// Look at a scenario's stores as an operator would: settings, rights, limits, clocks
+    Doctor(doctor::DoctorArguments),
     /// Render the report of a result.json again
     Report(report::ReportArguments),
     /// List the session-state providers and what each can do
@@ -65,7 +69,7 @@ pub enum Command {
 pub enum Outcome {
     /// Done, and every objective is met.
     Good,
-    /// An objective is not met, or a provider is not what its table says.
+    /// An objective is not met, a provider is not what its table says, or a store has a problem.
     ObjectiveMissed,
     /// Wrong usage or configuration; was told already.
     Configuration,

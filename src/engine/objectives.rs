@@ -229,6 +229,7 @@ mod tests {
                 ..PageViews::default()
             },
             integrity: (1..=12).map(invariant).collect(),
+            offenders: BTreeMap::new(),
             conservation: Vec::new(),
             timeline: Timeline::default(),
             contention: Vec::new(),

@@ -138,6 +138,7 @@ pub fn page_request(
             intended,
             sent,
             done: clock::now(),
+            session: page.private,
             way: plan.way,
             failure,
             context: &request.context,

@@ -211,6 +211,7 @@ impl Played {
             session_ends: recorded.session_ends,
             page_views: recorded.page_views,
             integrity: recorded.integrity,
+            offenders: recorded.offenders,
             conservation: recorded.conservation,
             timeline: recorded.timeline,
             contention: recorded.contention,

@@ -136,6 +136,7 @@ mod tests {
             session_ends: Vec::new(),
             page_views: PageViews::default(),
             integrity: Vec::new(),
+            offenders: std::collections::BTreeMap::new(),
             conservation: Vec::new(),
             timeline: Timeline::default(),
             contention: Vec::new(),

@@ -1,9 +1,10 @@
 //! The twelve promises (facts/simulation.md §5), how often each was checked and broken, and by whom
-//! first.
+//! first. Beside them, the first offenders of what the ledger counts and no promise tells apart.
 
 use crate::clock::Instant;
 use crate::result::{Invariant, Offender};
-use crate::session::SessionId;
+use crate::session::{SessionId, StoreKind};
+use std::collections::BTreeMap;
 
 /// A promise of the session contract, or of the harness itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,13 +85,40 @@ impl Promise {
 #[derive(Debug, Default)]
 pub struct Integrity {
     counts: [Counts; 12],
+    wrongs: BTreeMap<(StoreKind, &'static str), FirstOffenders>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     checked: u64,
     violations: u64,
-    offenders: Vec<(Instant, Offender)>,
+    offenders: FirstOffenders,
+}
+
+#[derive(Debug, Default)]
+struct FirstOffenders(Vec<(Instant, Offender)>);
+
+impl FirstOffenders {
+    fn note(&mut self, at: Instant, session: Option<SessionId>, found: impl FnOnce() -> String) {
+        if self.0.len() < OFFENDERS {
+            let offender = Offender {
+                at_ns: 0,
+                session: session.map(|id| id.to_string()).unwrap_or_default(),
+                found: found(),
+            };
+            self.0.push((at, offender));
+        }
+    }
+
+    /// With instants since the start of the traffic.
+    fn result(&self, started: Instant) -> Vec<Offender> {
+        (self.0.iter())
+            .map(|(at, offender)| Offender {
+                at_ns: at.since(started).as_nanos() as u64,
+                ..offender.clone()
+            })
+            .collect()
+    }
 }
 
 impl Integrity {
@@ -114,14 +142,19 @@ impl Integrity {
     ) {
         let counts = &mut self.counts[promise as usize - 1];
         counts.violations += 1;
-        if counts.offenders.len() < OFFENDERS {
-            let offender = Offender {
-                at_ns: 0,
-                session: session.map(|id| id.to_string()).unwrap_or_default(),
-                found: found(),
-            };
-            counts.offenders.push((at, offender));
-        }
+        counts.offenders.note(at, session, found);
+    }
+
+    /// Remembers who was among the first of what the result counts under this name.
+    pub fn offended(
+        &mut self,
+        wrong: &'static str,
+        at: Instant,
+        id: SessionId,
+        found: impl FnOnce() -> String,
+    ) {
+        let wrong = self.wrongs.entry((id.kind(), wrong)).or_default();
+        wrong.note(at, Some(id), found);
     }
 
     /// Adds breaches that were only counted.
@@ -140,13 +173,17 @@ impl Integrity {
                 promise: promise.text().to_owned(),
                 checked: counts.checked,
                 violations: counts.violations,
-                offenders: (counts.offenders.iter())
-                    .map(|(at, offender)| Offender {
-                        at_ns: at.since(started).as_nanos() as u64,
-                        ..offender.clone()
-                    })
-                    .collect(),
+                offenders: counts.offenders.result(started),
             })
+            .collect()
+    }
+
+    /// The first offenders of everything else, under `private.` or `shared.` and the name of its
+    /// count.
+    #[must_use]
+    pub fn offenders(&self, started: Instant) -> BTreeMap<String, Vec<Offender>> {
+        (self.wrongs.iter())
+            .map(|((kind, wrong), first)| (format!("{kind}.{wrong}"), first.result(started)))
             .collect()
     }
 }

@@ -164,7 +164,12 @@ impl Ledger {
         }
         if operation.outcome == Outcome::Missing && life.untouched_since(operation.started) {
             life.gone = true;
-            self.counts.vanished += u64::from(operation.done < life.due_earliest(self.minute));
+            let early_by = life.due_earliest(self.minute).since(operation.done);
+            if !early_by.is_zero() {
+                self.counts.vanished += 1;
+                let found = || format!("gone {early_by:.1?} before it was due");
+                integrity.offended("vanished", operation.done, operation.id, found);
+            }
         }
         let Some(touch) = Touch::of(operation) else {
             return;
@@ -175,12 +180,10 @@ impl Ledger {
             if operation.started > due && self.design.detection.is_some() {
                 self.counts.resurrected += 1;
                 let overdue = operation.started.since(due);
-                integrity.broken(
-                    Promise::NoUseAfterEnd,
-                    operation.done,
-                    Some(operation.id),
-                    || format!("served {overdue:?} after it was due, not ended"),
-                );
+                let found = || format!("served {overdue:.1?} after it was due, not ended");
+                let (at, id) = (operation.done, operation.id);
+                integrity.broken(Promise::NoUseAfterEnd, at, Some(id), found);
+                integrity.offended("resurrected", at, id, found);
             }
         }
         if operation.outcome != Outcome::Found && operation.started > life.due(self.minute) {
@@ -211,8 +214,10 @@ impl Ledger {
     }
 
     /// Counts a private end that found the contact's session gone.
-    pub fn contact_gone(&mut self) {
+    pub fn contact_gone(&mut self, end: &RaisedEnd, integrity: &mut Integrity) {
         self.counts.contact_gone += 1;
+        let found = || "ended after the contact's shared session".to_owned();
+        integrity.offended("contact_gone", end.raised, end.id, found);
     }
 
     /// What changed since the last step, for the timeline.

@@ -25,8 +25,8 @@ pub use values::Values;
 
 use crate::clock::{self, Instant};
 use crate::result::{
-    Conservation, Invariant, Operations, PageViews, Requests, SessionEnds, SessionTimeline, Store,
-    Timeline,
+    Conservation, Invariant, Offender, Operations, PageViews, Requests, SessionEnds,
+    SessionTimeline, Store, Timeline,
 };
 use crate::session::observer::{
     AcquireError, Grant, Observer, Operation, Outcome, Release, RequestNumber, ServerIndex, Verb,
@@ -37,6 +37,7 @@ use ledger::Ledger;
 use locks::{LockMeter, Queues};
 use requests::{Progress, RequestMeter};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use timeline::TimelineMeter;
 
@@ -120,6 +121,8 @@ pub struct Recorded {
     pub page_views: PageViews,
     /// The promises.
     pub integrity: Vec<Invariant>,
+    /// The first offenders of what no promise tells apart.
+    pub offenders: BTreeMap<String, Vec<Offender>>,
     /// The sums.
     pub conservation: Vec<Conservation>,
     /// The time series.
@@ -177,7 +180,13 @@ impl Recorder {
 
     /// A request was answered.
     pub fn request_done(&self, request: &RequestDone<'_>) {
-        self.state.borrow_mut().requests.done(request);
+        let state = &mut *self.state.borrow_mut();
+        state.requests.done(request);
+        if let Some(failure) = request.failure {
+            let found = || format!("request failed: {}", failure.name());
+            let (at, id) = (request.done, request.session);
+            state.integrity.offended("failed", at, id, found);
+        }
     }
 
     /// A provider raised session end.
@@ -192,7 +201,7 @@ impl Recorder {
             let shared = (self.setup.shared_id)(self.setup.seed, owner);
             let [private, shared_ledger] = &mut state.ledgers;
             if shared_ledger.is_over(shared) {
-                private.contact_gone();
+                private.contact_gone(&raised, &mut state.integrity);
             }
         }
         raised
@@ -201,7 +210,8 @@ impl Recorder {
     /// The handler of a session end is done; `committed` unless it threw.
     pub fn end_handled(&self, end: &RaisedEnd, committed: bool) {
         let state = &mut *self.state.borrow_mut();
-        state.ledgers[end.id.kind() as usize].end_handled(end, clock::now(), committed);
+        let ledger = &mut state.ledgers[end.id.kind() as usize];
+        ledger.end_handled(end, clock::now(), committed, &mut state.integrity);
     }
 
     /// Closes a second of the timeline.
@@ -273,6 +283,7 @@ impl Recorder {
             session_ends: ends.into(),
             page_views,
             integrity: state.integrity.result(started),
+            offenders: state.integrity.offenders(started),
             timeline: state.timeline.result(
                 self.setup.measured_from.since(started),
                 self.measured_until.get().since(started),
@@ -396,8 +407,10 @@ impl Observer for Recorder {
         locks.longest_queue = locks.longest_queue.max(length);
     }
 
-    fn stolen(&self, server: ServerIndex, _request: RequestNumber, id: SessionId, _at: Instant) {
+    fn stolen(&self, server: ServerIndex, request: RequestNumber, id: SessionId, at: Instant) {
         let state = &mut *self.state.borrow_mut();
+        let found = || format!("request {} took its lock by force", request.0);
+        state.integrity.offended("steals", at, id, found);
         state.lane(server, id).locks.steals += 1;
         state.ledgers[id.kind() as usize].stolen(id);
     }

@@ -3,9 +3,9 @@
 use super::values::Values;
 use crate::clock::Instant;
 use crate::result::{Distribution, Interval, Requests, ServerRequests};
-use crate::session::StoreError;
 use crate::session::contract::RequestContext;
 use crate::session::observer::{AcquireError, ServerIndex};
+use crate::session::{SessionId, StoreError};
 use crate::traffic::Way;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub struct RequestDone<'a> {
     pub sent: Instant,
     /// When it was answered.
     pub done: Instant,
+    /// The private session that it asked for.
+    pub session: SessionId,
     /// Which way it took.
     pub way: Way,
     /// Why it failed, if it did.
@@ -46,7 +48,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    const fn name(self) -> &'static str {
+    /// Its name in the result.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::StoreTimeout => "store_timeout",
             Self::Store => "store_error",

@@ -38,6 +38,7 @@ fn request(recorder: &Recorder, sent: u64, done: u64) {
         intended: at(sent),
         sent: at(sent),
         done: at(done),
+        session: SessionId::private(1),
         way: Way::Clean,
         failure: None,
         context: &RequestContext::default(),

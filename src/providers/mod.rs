@@ -11,6 +11,7 @@ pub mod expectations;
 pub mod inproc;
 pub mod mongo;
 pub mod poller;
+pub mod pulse;
 pub mod redis;
 mod secret;
 pub mod sql;
@@ -118,6 +119,30 @@ impl ProviderSettings {
                     Some("a state server counts minutes itself")
                 }
             },
+        }
+    }
+
+    /// Whether its server is one of ours, started for a run.
+    #[must_use]
+    pub fn is_managed(&self) -> bool {
+        match self {
+            Self::Inproc(_) => true,
+            Self::MongoSitecore(_) => false,
+            Self::SqlSitecore(settings) => {
+                matches!(
+                    settings.sql.server,
+                    sql::settings::DatabaseServer::Managed(_)
+                )
+            }
+            Self::StateServer(settings) => {
+                settings.server == state_server::settings::Server::Managed
+            }
+            Self::RedisMicrosoft(_)
+            | Self::RedisKeyspace(_)
+            | Self::RedisSitecore(_)
+            | Self::RedisDeadline(_) => self.redis().is_some_and(|redis| {
+                matches!(redis.server, redis::settings::RedisServer::Managed(_))
+            }),
         }
     }
 

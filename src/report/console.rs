@@ -1,7 +1,9 @@
-//! The end of a run on the terminal: one line per run, then what was not met.
+//! The end of a run on the terminal: two lines per run, what each got wrong first, then what was not met.
 
 use super::format::{self, NOTHING, time_of};
 use super::merge;
+use super::providers::Provider;
+use super::wrongs::{whereabouts, wrongs};
 use crate::result::{Distribution, Result, Run};
 use std::fmt::Write as _;
 
@@ -49,6 +51,7 @@ pub fn console(result: &Result) -> String {
         let cells = cells(run);
         line(&mut text, cells.each_ref().map(String::as_str));
     }
+    costs(&mut text, result);
     for run in &result.runs {
         let mut say = |what: &str| {
             let _ = writeln!(text, "{}", cut(&format!("{}: {what}", run.name), WIDTH));
@@ -58,6 +61,14 @@ pub fn console(result: &Result) -> String {
         }
         if run.partial {
             say("interrupted");
+        }
+        if let Some(worst) = wrongs(run, &result.scenario).first() {
+            // Where first, since the sentence may be cut.
+            let first = match worst.first.first() {
+                Some(first) => format!(" (first: {})", whereabouts(first)),
+                None => String::new(),
+            };
+            say(&format!("{}{first}: {}", worst.severity.name(), worst.says));
         }
         for warning in &run.warnings {
             say(&format!("warning: {warning}"));
@@ -106,6 +117,55 @@ fn cells(run: &Run) -> [String; 9] {
     ]
 }
 
+/// How each provider notices ends and lets waiters wait, and what a request costs.
+fn costs(text: &mut String, result: &Result) {
+    if result.runs.is_empty() {
+        return;
+    }
+    let mut row = |cells: [&str; 8]| {
+        let [name, mechanism, rest @ ..] = cells;
+        let _ = write!(text, "{:<NAME$}{:<13}", cut(name, NAME - 1), mechanism);
+        let widths = [10, 10, 9, 11, 11, 14];
+        for (cell, width) in rest.iter().zip(widths) {
+            let _ = write!(text, "{cell:>width$}");
+        }
+        text.push('\n');
+    };
+    row([
+        "",
+        "",
+        "usual",
+        "hand-over",
+        "round",
+        "bytes per",
+        "bytes per",
+        "CPU per",
+    ]);
+    row([
+        "run",
+        "ends by",
+        "wait",
+        "p50",
+        "trips",
+        "request",
+        "session",
+        "1,000 requests",
+    ]);
+    for run in &result.runs {
+        let figures = Provider::of(run);
+        row([
+            &run.name,
+            &figures.mechanism,
+            &figures.usual_wait,
+            &figures.hand_over,
+            &figures.trips_mean,
+            &figures.request_bytes,
+            &figures.session_bytes,
+            &figures.cpu,
+        ]);
+    }
+}
+
 fn line(text: &mut String, cells: [&str; 9]) {
     let [name, rest @ ..] = cells;
     let mut line = format!("{:<NAME$}", cut(name, NAME - 1));
@@ -150,6 +210,15 @@ mod tests {
         );
         assert!(
             text.contains("redis-keyspace: duplicate ends = 0 NOT MET (duplicate ends = 2,380)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn every_run_tells_its_costliest_wrong_with_session_and_instant() {
+        let text = console(&comparison());
+        assert!(
+            text.contains("redis-keyspace: lost (first: session missed00… at 212.000 s): 96 of"),
             "{text}"
         );
     }

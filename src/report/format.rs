@@ -39,6 +39,13 @@ pub fn duration(nanoseconds: u64) -> String {
     }
 }
 
+/// An instant of a run, in seconds since its start, as fine as people look things up: `63.204 s`.
+#[must_use]
+pub fn instant(nanoseconds: u64) -> String {
+    let (seconds, rest) = (nanoseconds / SECOND, nanoseconds % SECOND);
+    format!("{}.{:03} s", count(seconds), rest / MILLISECOND)
+}
+
 /// A round span of time for the tick of an axis: `250 ms`, `2 s`, `1 min`, `1 h`.
 #[must_use]
 pub fn tick(nanoseconds: u64) -> String {

@@ -15,8 +15,10 @@ mod hdr;
 mod html;
 mod merge;
 mod plots;
+mod providers;
 mod summary;
 mod verdict;
+mod wrongs;
 
 #[cfg(test)]
 pub(crate) mod testing;

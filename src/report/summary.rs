@@ -1,6 +1,8 @@
 //! `summary.md`: the result in GitHub's Markdown, made for the summary of a CI job.
 
 use super::format::{self, NOTHING, time_of};
+use super::providers::{Figure, Provider};
+use super::wrongs::{FOREMOST, peace, whereabouts, wrongs};
 use super::{File, WriteError, merge, verdict};
 use crate::result::{Result, Run};
 use std::fmt::Write as _;
@@ -27,7 +29,9 @@ fn summary(result: &Result) -> String {
         let _ = write!(text, "> **{} is not valid:** {why}.\n\n", escape(&run.name));
     }
     if !result.runs.is_empty() {
+        text.push_str(&providers(result));
         text.push_str(&comparison(result));
+        text.push_str(&what_went_wrong(result));
         text.push_str(&objectives(result));
         text.push_str("## In plain words\n\n");
         for run in &result.runs {
@@ -66,11 +70,49 @@ fn summary(result: &Result) -> String {
     text
 }
 
+fn providers(result: &Result) -> String {
+    let mut text = String::from(
+        "| Run | Session end | By design | Lateness p50 | p99 | max | Duplicate ends \
+         | Visits missed | Page views lost | A waiter | Usual wait | Hand-over p50 \
+         | Round trips | p99 | Bytes per request | per session | CPU per 1,000 requests | |\n\
+         |---|---|---|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|---|\n",
+    );
+    for run in &result.runs {
+        let row = Provider::of(run);
+        let figure = |figure: &Figure| match figure.bad {
+            true => format!("**{}**", escape(&figure.text)),
+            false => escape(&figure.text),
+        };
+        let cells = [
+            escape(&run.name),
+            escape(&row.mechanism),
+            escape(&row.expected),
+            figure(&row.late_p50),
+            figure(&row.late_p99),
+            figure(&row.late_max),
+            figure(&row.duplicates),
+            figure(&row.visits_missed),
+            figure(&row.views_lost),
+            escape(&row.waits_by),
+            row.usual_wait,
+            row.hand_over,
+            row.trips_mean,
+            row.trips_p99,
+            row.request_bytes,
+            row.session_bytes,
+            row.cpu,
+            figure(&row.validity),
+        ];
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    }
+    text.push('\n');
+    text
+}
+
 fn comparison(result: &Result) -> String {
     let mut text = String::from(
-        "| Run | Lateness p50 | p99 | max | Missed | Duplicate | Premature | Page views lost \
-         | Acquire wait p99 | Response p50 | p99 | Requests | |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
+        "| Run | Premature | Acquire wait p99 | Response p50 | p99 | Requests |\n\
+         |---|--:|--:|--:|--:|--:|\n",
     );
     for run in &result.runs {
         let _ = writeln!(text, "| {} |", row(run).join(" | "));
@@ -79,44 +121,44 @@ fn comparison(result: &Result) -> String {
     text
 }
 
-fn row(run: &Run) -> Vec<String> {
+fn row(run: &Run) -> [String; 6] {
     let ends = run.session_ends.iter().find(|ends| ends.kind == "private");
-    let late = |figure: fn(&crate::result::Distribution) -> u64| match ends {
-        Some(ends) if ends.lateness.count == 0 && ends.missed > 0 => "never".to_owned(),
-        Some(ends) => time_of(&ends.lateness, figure),
-        None => NOTHING.to_owned(),
-    };
-    let count = |figure: fn(&crate::result::SessionEnds) -> u64| {
-        ends.map_or_else(|| NOTHING.to_owned(), |ends| format::count(figure(ends)))
-    };
-    let views = &run.page_views;
     let requests = &run.requests;
-    vec![
+    let nothing = || NOTHING.to_owned();
+    [
         escape(&run.name),
-        late(|d| d.p50),
-        late(|d| d.p99),
-        late(|d| d.max),
-        count(|ends| ends.missed),
-        count(|ends| ends.duplicates),
-        count(|ends| ends.premature),
-        format::percent(views.lost_with_visit + views.lost_in_visit, views.performed),
-        merge::locks(run, "private").map_or_else(
-            || NOTHING.to_owned(),
-            |locks| time_of(&locks.acquire_wait, |d| d.p99),
-        ),
-        time_of(&requests.response, |d| d.p50),
-        time_of(&requests.response, |d| d.p99),
+        ends.map_or_else(nothing, |ends| format::count(ends.premature)),
+        merge::locks(run, "private").map_or_else(nothing, |locks| {
+            time_of(&locks.acquire_wait, |values| values.p99)
+        }),
+        time_of(&requests.response, |values| values.p50),
+        time_of(&requests.response, |values| values.p99),
         format::count(requests.measured),
-        state(run).to_owned(),
     ]
 }
 
-fn state(run: &Run) -> &'static str {
-    match (run.validity.valid, run.partial) {
-        (false, _) => "**not valid**",
-        (true, true) => "**interrupted**",
-        (true, false) => "valid",
+/// The three most important wrongs of each run.
+fn what_went_wrong(result: &Result) -> String {
+    let mut text = String::from("## What went wrong\n\n");
+    for run in &result.runs {
+        let _ = write!(text, "**{}**\n\n", escape(&run.name));
+        let wrongs = wrongs(run, &result.scenario);
+        for (wrong, rank) in wrongs.iter().take(FOREMOST).zip(1..) {
+            let first = match wrong.first.first() {
+                Some(first) => format!(" First: {}.", escape(&whereabouts(first))),
+                None => String::new(),
+            };
+            let _ = writeln!(text, "{rank}. {}{first}", escape(&wrong.says));
+        }
+        if wrongs.is_empty() {
+            text.push_str("Nothing went wrong.\n");
+        }
+        if let Some(peace) = peace(run) {
+            let _ = writeln!(text, "\n{}", escape(&peace));
+        }
+        text.push('\n');
     }
+    text
 }
 
 fn objectives(result: &Result) -> String {
@@ -177,14 +219,13 @@ mod tests {
     use crate::report::testing::{comparison as compared, empty};
 
     #[test]
-    fn every_row_of_the_table_has_as_many_cells_as_its_head() {
-        let table = comparison(&compared());
-        let cells: Vec<usize> = table
-            .trim()
-            .lines()
-            .map(|line| line.matches('|').count())
-            .collect();
-        assert_eq!(cells, vec![14; 6]);
+    fn every_row_of_a_table_has_as_many_cells_as_its_head() {
+        for table in [providers(&compared()), comparison(&compared())] {
+            let bars = |line: &str| line.matches('|').count();
+            let mut lines = table.trim().lines().map(bars);
+            let head = lines.next().unwrap();
+            assert!(lines.all(|line| line == head), "{table}");
+        }
     }
 
     #[test]
@@ -197,8 +238,19 @@ mod tests {
 
     #[test]
     fn a_provider_without_session_end_never_comes() {
-        let row = row(&compared().runs[1]);
-        assert_eq!(row[1..4], ["never", "never", "never"]);
+        let table = providers(&compared());
+        let row = table.lines().find(|line| line.contains("redis-microsoft"));
+        let never = "| **never** | **never** | **never** |";
+        assert!(row.unwrap().contains(never), "{table}");
+    }
+
+    #[test]
+    fn each_run_tells_its_three_most_important_wrongs() {
+        let text = what_went_wrong(&compared());
+        let of = text.split("**redis-keyspace**").nth(1).unwrap();
+        let of = of.split("**redis-sitecore**").next().unwrap();
+        assert!(of.contains("\n1. ") && of.contains("\n3. "), "{of}");
+        assert!(!of.contains("\n4. "), "{of}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use super::expand::{ClusterPlan, RunPlan};
 use super::{Estimate, Scenario};
+use crate::providers::redis::expiry::{self, Scan};
 use crate::providers::redis::settings::{ConfigValue, RedisServer, RedisSettings};
 use crate::providers::{Detection, ProviderSettings};
 use crate::session::StoreKind;
@@ -156,7 +157,8 @@ fn seats(run: &RunPlan) -> impl Iterator<Item = (&ClusterPlan, StoreKind, &str)>
 }
 
 /// Connections of one provider instance: those for commands, and one to hear notifications or calls.
-fn connections_each(settings: &ProviderSettings) -> u32 {
+#[must_use]
+pub fn connections_each(settings: &ProviderSettings) -> u32 {
     let listening = matches!(
         settings.capabilities().detection,
         Some(Detection::Notification | Detection::Deadline)
@@ -212,33 +214,24 @@ pub fn expected_lateness(
     }
 }
 
-/// Volatile keys per session of a provider with a shadow key: data, internal and shadow key, and
-/// the lock's while a request holds it (facts §11.1).
-const KEYS_PER_SESSION: f64 = 3.5;
-
-/// One full turn of Redis's expiry cursor (facts §11.1): hz times a second it looks at 20 keys, or
-/// more with a higher effort.
+/// One full turn of the expiry scan of the server's masters.
 fn expiry_scan(redis: &RedisSettings, sessions: f64) -> Duration {
-    let (hz, effort, others, masters) = match &redis.server {
+    let (scan, others, masters) = match &redis.server {
         RedisServer::Managed(managed) => {
-            let number = |key: &str, default: i64| match managed.config.get(key) {
-                Some(ConfigValue::Number(number)) => *number,
-                Some(ConfigValue::Text(text)) => text.parse().unwrap_or(default),
-                None => default,
+            let number = |key: &str| match managed.config.get(key) {
+                Some(ConfigValue::Number(number)) => Some(*number),
+                Some(ConfigValue::Text(text)) => text.parse().ok(),
+                None => None,
             };
-            // Redis's own limits.
-            let hz = number("hz", 10).clamp(1, 500);
-            let effort = number("active-expire-effort", 1).clamp(1, 10);
+            let scan = Scan::new(number("hz"), number("active-expire-effort"));
             let masters = managed.cluster.unwrap_or(1);
-            (hz, effort, managed.other_volatile_keys, masters)
+            (scan, managed.other_volatile_keys, masters)
         }
-        RedisServer::ConnectionString(_) => (10, 1, 0, 1),
+        RedisServer::ConnectionString(_) => (Scan::default(), 0, 1),
     };
-    let keys = sessions * KEYS_PER_SESSION + f64::from(others);
-    let keys_per_cycle = 20 + 5 * (effort - 1);
+    let keys = sessions * expiry::KEYS_WITH_SHADOW + f64::from(others);
     // Each master scans its own keys.
-    let seconds = keys / (keys_per_cycle * hz) as f64 / f64::from(masters.max(1));
-    Duration::from_secs_f64(seconds.min(1e6))
+    scan.turn(keys / f64::from(masters.max(1)))
 }
 
 impl fmt::Display for Plan {
@@ -322,7 +315,8 @@ impl fmt::Display for RunOutline {
 }
 
 /// A count with two significant digits, or whole below a hundred, with thousands apart.
-fn rounded(value: f64) -> String {
+#[must_use]
+pub fn rounded(value: f64) -> String {
     if value < 10.0 {
         return format!("{}", (value * 10.0).round() / 10.0);
     }

@@ -8,6 +8,7 @@
 #[path = "../store_support/mod.rs"]
 mod store_support;
 
+#[allow(unused_imports, reason = "each test file uses a part of it")]
 pub use store_support::*;
 
 use sessionbench::providers::sql::call::Value as Cell;

@@ -54,6 +54,8 @@ impl Ledger {
                 integrity.checked(Promise::EndsOnce);
                 let found = || format!("not ended {overdue:.1?} after it was due");
                 integrity.broken(Promise::EndsOnce, now, Some(id), found);
+                let found = || format!("due, and not ended {overdue:.1?} later");
+                integrity.offended("missed", due, id, found);
                 if due >= self.measured_from {
                     self.counts.overdue.record_duration(overdue);
                 }
@@ -63,18 +65,27 @@ impl Ledger {
         }
         let performed = u64::from(life.performed);
         let views = &mut self.page_views;
-        match life.committed() {
+        let (kept, at) = match life.committed() {
             Some(committed) => {
                 let kept = performed.min(committed.into());
                 views.committed += kept;
-                views.lost_in_visit += performed - kept;
+                (kept, life.ended)
             }
             None if alive => {
                 let kept = performed.min(life.expected.pages.into());
                 views.alive += kept;
-                views.lost_in_visit += performed - kept;
+                (kept, now)
             }
-            None => views.lost_with_visit += performed,
+            None => {
+                views.lost_with_visit += performed;
+                return;
+            }
+        };
+        let lost = performed - kept;
+        views.lost_in_visit += lost;
+        if lost > 0 {
+            let found = || format!("{lost} of {performed} page views are missing in it");
+            integrity.offended("lost_in_visit", at, id, found);
         }
     }
 
@@ -86,8 +97,8 @@ impl Ledger {
         all.extend(
             (superseded.iter()).flat_map(|(id, lives)| lives.iter().map(|life| (*id, life))),
         );
-        // In the order of ids, so that the first offenders are the same in every run.
-        all.sort_by_key(|(id, _)| *id);
+        // The first offenders come first, and are the same in every run.
+        all.sort_by_key(|(id, life)| (life.due(self.minute), *id));
         for (id, life) in all {
             self.close(id, life, now, integrity);
         }

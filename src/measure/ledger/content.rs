@@ -120,6 +120,7 @@ impl Ledger {
                 let ago = at.since(life.ended);
                 let found = || format!("served {ago:.1?} after its end was raised");
                 integrity.broken(Promise::NoUseAfterEnd, at, id, found);
+                integrity.offended("used_after_end", at, grant.id, found);
             }
         }
         integrity.checked(Promise::NoLostUpdate);

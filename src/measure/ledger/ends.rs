@@ -43,18 +43,26 @@ impl Ledger {
         }
         let Some(life) = find(&mut self.lives, &mut self.superseded, notice.id, stamp) else {
             self.counts.unknown += 1;
+            let found = || "ended, and never started in this run".to_owned();
+            integrity.offended("unknown", now, notice.id, found);
             return raised;
         };
         raised.life = Some(life.expected.life);
         raised.owner = Some(life.expected.owner());
         life.ends = life.ends.saturating_add(1);
-        self.counts.without_data += u64::from(pages.is_none());
+        if pages.is_none() {
+            self.counts.without_data += 1;
+            let found = || "ended, and its data was gone".to_owned();
+            integrity.offended("without_data", now, notice.id, found);
+        }
         integrity.checked(Promise::EndsOnce);
         if life.ends > 1 {
             self.counts.duplicates += 1;
             let ends = life.ends;
-            let found = || format!("ended for the {ends}. time");
+            let first = now.since(life.ended);
+            let found = || format!("ended for the {ends}. time, {first:.1?} after the first");
             integrity.broken(Promise::EndsOnce, now, Some(notice.id), found);
+            integrity.offended("duplicates", now, notice.id, found);
             return raised;
         }
         let due = life.due(minute);
@@ -79,6 +87,7 @@ impl Ledger {
             self.counts.premature += 1;
             let found = || format!("ended {early_by:.1?} before it was due");
             integrity.broken(Promise::NotEarly, now, Some(notice.id), found);
+            integrity.offended("premature", now, notice.id, found);
         }
         let lateness = now.since(due);
         if lateness > LATE {
@@ -137,9 +146,19 @@ impl Ledger {
     }
 
     /// The handler of a session end is done.
-    pub fn end_handled(&mut self, end: &RaisedEnd, now: Instant, committed: bool) {
+    pub fn end_handled(
+        &mut self,
+        end: &RaisedEnd,
+        now: Instant,
+        committed: bool,
+        integrity: &mut Integrity,
+    ) {
         self.counts.handler.record_duration(now.since(end.raised));
-        self.counts.handler_failed += u64::from(!committed);
+        if !committed {
+            self.counts.handler_failed += 1;
+            let found = || "its session-end handler threw".to_owned();
+            integrity.offended("handler_failed", now, end.id, found);
+        }
         let (Some(number), Some(pages), true) = (end.life, end.pages, committed) else {
             return;
         };

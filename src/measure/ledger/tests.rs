@@ -149,7 +149,8 @@ impl Book {
     /// The session ends and its visit is committed.
     fn ends_and_commits(&mut self, at: Instant, content: Stamp) {
         let end = self.ends(at, content);
-        self.ledger.end_handled(&end, at + secs(1), true);
+        self.ledger
+            .end_handled(&end, at + secs(1), true, &mut self.integrity);
     }
 
     fn forget_old(&mut self, at: Instant) {
@@ -168,6 +169,14 @@ impl Book {
 
     fn promise(&self, promise: Promise) -> Invariant {
         self.integrity.result(at(0))[promise as usize - 1].clone()
+    }
+
+    /// Session, second and finding of the first offenders of a wrong.
+    fn offenders(&self, wrong: &str) -> Vec<(String, u64, String)> {
+        let mut all = self.integrity.offenders(at(0));
+        let tell = |it: crate::result::Offender| (it.session, it.at_ns / 1_000_000_000, it.found);
+        let first = all.remove(wrong).unwrap_or_default();
+        first.into_iter().map(tell).collect()
     }
 
     fn broken(&self, promise: Promise) -> u64 {
@@ -209,6 +218,29 @@ fn a_session_that_is_due_and_has_not_ended_is_missed() {
     let ends = book.finish(at(90));
     assert_eq!((ends.missed, ends.alive), (1, 0));
     assert_eq!(book.broken(Promise::EndsOnce), 1);
+}
+
+#[test]
+fn a_duplicate_and_a_missed_end_have_offenders_of_their_own() {
+    let mut book = created();
+    book.ends(at(60), stamp(1, 1));
+    book.ends(at(63), stamp(1, 1));
+    book.takes_new(2, at(70));
+    book.writes(2, at(70), stamp(2, 1));
+    book.finish(at(160));
+    let first = |wrong: &str| book.offenders(wrong);
+    let (duplicate, missed) = (first("private.duplicates"), first("private.missed"));
+    assert_eq!((duplicate.len(), missed.len()), (1, 1));
+    let (_, at, found) = &duplicate[0];
+    assert_eq!(
+        (*at, found.as_str()),
+        (63, "ended for the 2. time, 3.0s after the first")
+    );
+    let (_, at, found) = &missed[0];
+    assert_eq!(
+        (*at, found.as_str()),
+        (130, "due, and not ended 30.0s later")
+    );
 }
 
 #[test]
@@ -730,7 +762,8 @@ fn page_views_of_a_missed_session_are_lost_with_their_visit() {
 fn page_views_are_lost_with_their_visit_when_the_handler_throws() {
     let mut book = created();
     let end = book.ends(at(60), stamp(1, 1));
-    book.ledger.end_handled(&end, at(61), false);
+    book.ledger
+        .end_handled(&end, at(61), false, &mut book.integrity);
     let expected = PageViews {
         performed: 1,
         lost_with_visit: 1,
@@ -743,7 +776,8 @@ fn page_views_are_lost_with_their_visit_when_the_handler_throws() {
 fn a_handler_that_throws_is_counted() {
     let mut book = created();
     let end = book.ends(at(60), stamp(1, 1));
-    book.ledger.end_handled(&end, at(61), false);
+    book.ledger
+        .end_handled(&end, at(61), false, &mut book.integrity);
     assert_eq!(book.finish(at(70)).handler_failed, 1);
 }
 
@@ -751,7 +785,8 @@ fn a_handler_that_throws_is_counted() {
 fn page_views_are_lost_with_their_visit_when_an_end_has_no_data() {
     let mut book = created();
     let end = book.ends_with(at(60), None, tick());
-    book.ledger.end_handled(&end, at(61), true);
+    book.ledger
+        .end_handled(&end, at(61), true, &mut book.integrity);
     assert_eq!(book.views().lost_with_visit, 1);
 }
 

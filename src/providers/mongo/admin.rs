@@ -48,13 +48,7 @@ impl Admin {
         databases: &[String],
         applications: Vec<String>,
     ) -> Result<Self, StoreError> {
-        let databases = databases.iter().map(|name| connection.database(name));
-        let mut admin = Self {
-            databases: databases.collect(),
-            connection,
-            applications,
-            made: Vec::new(),
-        };
+        let mut admin = Self::observer(connection, databases, applications);
         for database in &admin.databases {
             let made = admin.prepare(database).await?;
             admin.made.push(made);
@@ -62,7 +56,39 @@ impl Admin {
         Ok(admin)
     }
 
-    async fn ask(
+    /// One that only looks: nothing is made, and nothing is there to take away again.
+    #[must_use]
+    pub fn observer(
+        connection: Connection,
+        databases: &[String],
+        applications: Vec<String>,
+    ) -> Self {
+        let databases = databases.iter().map(|name| connection.database(name));
+        Self {
+            databases: databases.collect(),
+            connection,
+            applications,
+            made: Vec::new(),
+        }
+    }
+
+    /// The databases.
+    #[must_use]
+    pub fn databases(&self) -> &[Database] {
+        &self.databases
+    }
+
+    /// Another database of the server.
+    #[must_use]
+    pub fn database(&self, name: &str) -> Database {
+        self.connection.database(name)
+    }
+
+    /// Asks a database.
+    ///
+    /// # Errors
+    /// The server cannot be asked, or refuses.
+    pub async fn ask(
         &self,
         database: &Database,
         command: RawDocumentBuf,
@@ -72,7 +98,10 @@ impl Admin {
     }
 
     /// The answer to what not every user may ask and not every server knows.
-    async fn ask_if_allowed(
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn ask_if_allowed(
         &self,
         database: &Database,
         command: RawDocumentBuf,
@@ -139,7 +168,11 @@ impl Admin {
         Ok((version, settings))
     }
 
-    async fn status(&self, database: &Database) -> Result<Option<Document>, StoreError> {
+    /// What `serverStatus` tells, if it does.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn status(&self, database: &Database) -> Result<Option<Document>, StoreError> {
         self.ask_if_allowed(database, rawdoc! { "serverStatus": 1 })
             .await
     }
@@ -225,7 +258,8 @@ impl Admin {
 }
 
 /// The documents of a cursor's first batch; what we ask for never has a second.
-fn batch(reply: &Document) -> Vec<&Document> {
+#[must_use]
+pub fn batch(reply: &Document) -> Vec<&Document> {
     let batch = reply
         .get_document("cursor")
         .and_then(|cursor| cursor.get_array("firstBatch"));
@@ -261,7 +295,8 @@ fn size(stats: &Document) -> Option<(u64, u64)> {
 }
 
 /// A number of whatever type the server chose.
-fn number(document: &Document, name: &str) -> Option<u64> {
+#[must_use]
+pub fn number(document: &Document, name: &str) -> Option<u64> {
     match document.get(name)? {
         Bson::Int32(number) => u64::try_from(*number).ok(),
         Bson::Int64(number) => u64::try_from(*number).ok(),

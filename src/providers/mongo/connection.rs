@@ -46,6 +46,12 @@ impl Pools {
         })
     }
 
+    /// What the connection string says.
+    #[must_use]
+    pub const fn options(&self) -> &ClientOptions {
+        &self.options
+    }
+
     /// The hosts, without secrets.
     #[must_use]
     pub fn address(&self) -> String {

@@ -7,6 +7,7 @@
 //! connection pools of connections, limits, counting
 //! partition  which database a session lies in
 //! admin      what is asked beside the sessions: samples, the index, clean-up
+//! survey     what a server says of itself, left as it is
 //! ```
 //!
 //! In: settings and an application name. Out: a [`Provider`] that opens one instance per CD server
@@ -21,6 +22,7 @@ pub mod expired;
 pub mod partition;
 pub mod settings;
 pub mod store;
+pub mod survey;
 
 use self::admin::Admin;
 use self::connection::Pools;

@@ -71,6 +71,12 @@ impl Admin {
         }
     }
 
+    /// Whose keys they are.
+    #[must_use]
+    pub const fn application(&self) -> &Application {
+        &self.application
+    }
+
     /// The connections.
     #[must_use]
     pub const fn connections(&self) -> &Connections {
@@ -91,7 +97,14 @@ impl Admin {
     }
 
     /// Asks one server, about itself.
-    async fn ask<T: FromRedisValue>(&self, at: &Address, command: &Cmd) -> Result<T, StoreError> {
+    ///
+    /// # Errors
+    /// It cannot be asked, refuses, or answers what was not asked for.
+    pub async fn ask<T: FromRedisValue>(
+        &self,
+        at: &Address,
+        command: &Cmd,
+    ) -> Result<T, StoreError> {
         let request = RequestContext::default();
         let value = self.connections.command_at(at, &request, command).await;
         typed(value?)
@@ -114,12 +127,15 @@ impl Admin {
         Ok((text("redis_version"), text("process_id")))
     }
 
+    /// All settings of a server; `None` where CONFIG is not allowed.
+    pub async fn config(&self, at: &Address) -> Option<BTreeMap<String, String>> {
+        let asked = self.ask(at, cmd("CONFIG").arg("GET").arg("*")).await;
+        asked.ok()
+    }
+
     /// The settings that decide how a server treats sessions; none where CONFIG is not allowed.
     pub async fn settings(&self, at: &Address) -> BTreeMap<String, String> {
-        let asked = self
-            .ask::<BTreeMap<String, String>>(at, cmd("CONFIG").arg("GET").arg("*"))
-            .await;
-        let mut settings = asked.unwrap_or_default();
+        let mut settings = self.config(at).await.unwrap_or_default();
         settings.retain(|name, _| SETTINGS.contains(&name.as_str()));
         settings
     }
@@ -372,28 +388,34 @@ fn has_flag(flags: &str, flag: char) -> bool {
     flags.contains(flag) || (flag == 'x' && flags.contains('A'))
 }
 
-/// What INFO answers: lines of `name:value` under headings.
-struct Info<'a>(BTreeMap<&'a str, &'a str>);
+/// What INFO answers: lines of `name:value` under headings. CLUSTER INFO answers alike.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Info(BTreeMap<String, String>);
 
-impl<'a> Info<'a> {
-    fn read(text: &'a str) -> Self {
-        Self(
-            text.lines()
-                .filter_map(|line| line.split_once(':'))
-                .collect(),
-        )
+impl Info {
+    /// Reads an answer.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let lines = text.lines().filter_map(|line| line.split_once(':'));
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.trim().to_owned());
+        Self(lines.map(owned).collect())
     }
 
-    fn text(&self, name: &str) -> Option<&'a str> {
-        self.0.get(name).map(|value| value.trim())
+    /// A value.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+    /// A value that is a number.
+    #[must_use]
+    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.text(name)?.parse().ok()
     }
 
     /// Keys that expire, of all databases: `db0:keys=3,expires=2,avg_ttl=0`.
-    fn volatile_keys(&self) -> u64 {
+    #[must_use]
+    pub fn volatile_keys(&self) -> u64 {
         self.0
             .iter()
             .filter(|(name, _)| {

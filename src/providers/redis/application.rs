@@ -65,6 +65,13 @@ impl Application {
         format!("{name}_{kind}{separator}{run}")
     }
 
+    /// A key as ours are, of a session that is not there.
+    #[must_use]
+    pub fn example(&self) -> String {
+        let (open, close) = if self.braces { ("{", "}") } else { ("", "") };
+        format!("{open}{}_0{close}_Data", self.of(StoreKind::Private))
+    }
+
     /// A pattern for SCAN that every key of ours matches; others may match it too.
     #[must_use]
     pub fn pattern(&self) -> String {

@@ -9,7 +9,8 @@
 //! connection commands, scripts, retries, limits; link counts what is sent
 //! topology   which servers are masters: one, one that sentinels know, a cluster's by slots
 //! dial       TCP or Unix socket, tls, user and password
-//! server     managed or named; admin asks it for what is no session
+//! server     managed or named; admin asks it for what is no session; survey looks at it and leaves
+//!            it as it is; expiry says how long its scan for expired keys takes
 //! ```
 //!
 //! In: settings and an application name. Out: a [`Provider`] that opens one instance per CD server
@@ -24,6 +25,7 @@ pub mod connection;
 pub mod connection_string;
 pub mod deadline;
 pub mod dial;
+pub mod expiry;
 pub mod failure;
 pub mod index;
 pub mod keyspace;
@@ -38,6 +40,7 @@ mod server;
 pub mod settings;
 pub mod sitecore;
 pub mod slots;
+pub mod survey;
 pub mod times;
 pub mod tls;
 pub mod topology;
@@ -75,18 +78,7 @@ pub async fn connect(
     settings: &ProviderSettings,
     application: &str,
 ) -> Result<Rc<dyn Provider>, ConnectError> {
-    let Some(redis) = settings.redis() else {
-        return Err(ConnectError::Settings("not a Redis provider".to_owned()));
-    };
-    let application =
-        Application::new(&redis.applicationName, application).map_err(ConnectError::Settings)?;
-    let application = match settings {
-        ProviderSettings::RedisMicrosoft(settings) if !Layout::from(settings.version).braces() => {
-            application.without_braces()
-        }
-        _ => application,
-    };
-    check(settings)?;
+    let (redis, application) = named(settings, application)?;
     let server = Server::bring_in(redis, notifications(settings)).await?;
     let admin = Admin::new(server.own_connection(), application.clone());
     let (info, changed_flags) = match server.find(admin.connections().topology()).await {
@@ -117,6 +109,26 @@ pub async fn connect(
         changed_flags,
         work: Rc::default(),
     }))
+}
+
+/// The settings of a Redis provider, checked, and whose keys they name.
+fn named<'a>(
+    settings: &'a ProviderSettings,
+    run: &str,
+) -> Result<(&'a RedisSettings, Application), ConnectError> {
+    let Some(redis) = settings.redis() else {
+        return Err(ConnectError::Settings("not a Redis provider".to_owned()));
+    };
+    let application =
+        Application::new(&redis.applicationName, run).map_err(ConnectError::Settings)?;
+    let application = match settings {
+        ProviderSettings::RedisMicrosoft(settings) if !Layout::from(settings.version).braces() => {
+            application.without_braces()
+        }
+        _ => application,
+    };
+    check(settings)?;
+    Ok((redis, application))
 }
 
 /// What the servers tell of themselves.
@@ -164,17 +176,26 @@ fn introduced(info: ServerInfo, server: &Server) -> ServerInfo {
     }
 }
 
-/// Refuses a cluster to a provider whose scripts touch keys that lie on different masters.
-fn refuse_cluster(settings: &ProviderSettings, admin: &Admin) -> Result<(), ConnectError> {
-    let sitecore = matches!(settings, ProviderSettings::RedisSitecore(_));
-    if sitecore && admin.connections().topology().is_cluster() {
-        return Err(ConnectError::Settings(
+/// Why a provider cannot run on a cluster; `None` where it can.
+#[must_use]
+pub const fn cluster_refusal(settings: &ProviderSettings) -> Option<&'static str> {
+    match settings {
+        ProviderSettings::RedisSitecore(_) => Some(
             "redis_sitecore cannot run on a Redis Cluster: each of its scripts changes a session \
-             and the one index of all sessions, which lie on different masters"
-                .to_owned(),
-        ));
+             and the one index of all sessions, which lie on different masters",
+        ),
+        _ => None,
     }
-    Ok(())
+}
+
+/// Refuses a cluster to a provider that cannot run on one.
+fn refuse_cluster(settings: &ProviderSettings, admin: &Admin) -> Result<(), ConnectError> {
+    match cluster_refusal(settings) {
+        Some(why) if admin.connections().topology().is_cluster() => {
+            Err(ConnectError::Settings(why.to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks what the types of the settings do not.
@@ -196,7 +217,8 @@ fn check(settings: &ProviderSettings) -> Result<(), ConnectError> {
 }
 
 /// Flags of `notify-keyspace-events` that a provider needs.
-fn notifications(settings: &ProviderSettings) -> Option<&'static str> {
+#[must_use]
+pub fn notifications(settings: &ProviderSettings) -> Option<&'static str> {
     let ProviderSettings::RedisKeyspace(settings) = settings else {
         return None;
     };

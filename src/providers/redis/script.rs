@@ -22,6 +22,12 @@ impl Script {
         }
     }
 
+    /// The commands that it sends, as they stand in its text.
+    pub fn commands(&self) -> impl Iterator<Item = &'static str> {
+        let calls = self.text.split("redis.call('").skip(1);
+        calls.filter_map(|rest| rest.split('\'').next())
+    }
+
     /// The command that runs it by its hash.
     #[must_use]
     pub fn evalsha(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
@@ -68,6 +74,22 @@ pub struct Scripts {
     pub remove: Script,
     /// Keep alive.
     pub reset: Script,
+}
+
+impl Scripts {
+    /// All of them.
+    #[must_use]
+    pub const fn all(&self) -> [&Script; 7] {
+        [
+            &self.take_lock,
+            &self.read,
+            &self.set,
+            &self.update,
+            &self.release,
+            &self.remove,
+            &self.reset,
+        ]
+    }
 }
 
 /// The script in a file.

@@ -7,7 +7,7 @@
 //! pool       connections as ADO.NET pools them; counting, limits
 //! call       a procedure call in words that both databases share
 //! postgres, sql_server   one connection each; stream counts, tls trusts
-//! server     managed or named (connection_string)
+//! server     managed or named (connection_string); survey looks at it and leaves it as it is
 //! ```
 //!
 //! In: settings and an application name. Out: a [`Provider`] that opens one instance per CD server
@@ -29,6 +29,7 @@ pub mod settings;
 pub mod sitecore;
 pub mod sql_server;
 mod stream;
+pub mod survey;
 mod tls;
 
 use self::pool::{Connection, Pool};

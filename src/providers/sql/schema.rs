@@ -179,6 +179,17 @@ impl Schema {
     /// # Errors
     /// What is wrong, or the database cannot be asked.
     pub async fn check_existing(&self, connection: &mut Connection) -> Result<(), SchemaError> {
+        match self.defects(connection).await?.into_iter().next() {
+            Some(defect) => Err(defect),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything that is wrong with the procedures.
+    ///
+    /// # Errors
+    /// The database cannot be asked.
+    pub async fn defects(&self, connection: &mut Connection) -> Result<Vec<SchemaError>, SqlError> {
         let text = match connection.dialect() {
             Dialect::Postgres => format!(
                 "SELECT p.proname::text, a.name, \
@@ -198,6 +209,7 @@ impl Schema {
             ),
         };
         let mut there: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut denied = BTreeSet::new();
         for row in connection.query(&text, &[]).await? {
             let mut cells = row.into_iter();
             let Some(Value::Text(name)) = cells.next() else {
@@ -208,26 +220,58 @@ impl Schema {
                 parameters.insert(parameter.trim_start_matches('@').to_lowercase());
             }
             if cells.next() != Some(Value::Int(1)) {
-                return Err(SchemaError::Denied(name.to_string()));
+                denied.insert(name.to_string());
             }
         }
+        let mut defects: Vec<_> = denied.into_iter().map(SchemaError::Denied).collect();
         let is_missing = |name: &&str| !there.contains_key(*name);
         let names = self.procedures.iter().map(|(name, _)| *name);
         let missing: Vec<String> = names.filter(is_missing).map(str::to_owned).collect();
         if !missing.is_empty() {
-            return Err(SchemaError::Missing(missing));
+            defects.push(SchemaError::Missing(missing));
         }
         for (procedure, parameters) in self.procedures {
-            for parameter in *parameters {
-                if !there[*procedure].contains(&parameter.to_lowercase()) {
-                    return Err(SchemaError::Parameter {
-                        procedure: (*procedure).to_owned(),
-                        parameter: (*parameter).to_owned(),
-                    });
-                }
-            }
+            let Some(known) = there.get(*procedure) else {
+                continue;
+            };
+            let is_unknown = |parameter: &&&str| !known.contains(&parameter.to_lowercase());
+            let unknown = parameters.iter().filter(is_unknown);
+            defects.extend(unknown.map(|parameter| SchemaError::Parameter {
+                procedure: (*procedure).to_owned(),
+                parameter: (*parameter).to_owned(),
+            }));
         }
-        Ok(())
+        Ok(defects)
+    }
+
+    /// The tables that the user may not read and write. In SQL Server who may call a procedure needs
+    /// no right on its owner's tables; in PostgreSQL the caller needs it.
+    ///
+    /// # Errors
+    /// The database cannot be asked.
+    pub async fn closed_tables(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Vec<String>, SqlError> {
+        if connection.dialect() == Dialect::SqlServer {
+            return Ok(Vec::new());
+        }
+        let text = format!(
+            "SELECT c.relname::text FROM pg_class AS c \
+             WHERE pg_table_is_visible(c.oid) AND c.relname IN ({}) AND NOT ( \
+                 has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') \
+                 AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')) \
+             AND EXISTS (SELECT FROM pg_proc AS p WHERE pg_function_is_visible(p.oid) \
+                 AND NOT p.prosecdef AND p.proname IN ({}))",
+            Self::names(self.tables.iter().copied()),
+            Self::names(self.procedures.iter().map(|(name, _)| *name))
+        );
+        let rows = connection.query(&text, &[]).await?;
+        let first = |row: Vec<Value>| match row.into_iter().next() {
+            Some(Value::Text(name)) => Some(name.to_string()),
+            _ => None,
+        };
+        Ok(rows.into_iter().filter_map(first).collect())
     }
 
     /// Names and marks of whatever has one of our names.

@@ -76,6 +76,11 @@ impl Server {
         }
     }
 
+    /// Connections that one instance may have.
+    pub const fn max_pool_size(&self) -> u32 {
+        self.found.max_pool_size
+    }
+
     /// What the server is, as it tells it.
     ///
     /// # Errors
@@ -85,12 +90,7 @@ impl Server {
             Dialect::Postgres => ("PostgreSQL", POSTGRES_SETTINGS),
             Dialect::SqlServer => ("SQL Server", SQL_SERVER_SETTINGS),
         };
-        let mut settings = BTreeMap::new();
-        for row in connection.query(text, &[]).await? {
-            if let [Value::Text(name), Value::Text(value)] = row.as_slice() {
-                settings.insert(name.to_string(), value.to_string());
-            }
-        }
+        let mut settings = pairs(connection.query(text, &[]).await?);
         let version = settings.remove("version").unwrap_or_default();
         settings.insert(
             "max_pool_size".to_owned(),
@@ -107,6 +107,15 @@ impl Server {
             settings,
         })
     }
+}
+
+/// Rows of a name and a value; those without a value are left out.
+pub fn pairs(rows: Vec<Vec<Value>>) -> BTreeMap<String, String> {
+    let pair = |row: Vec<Value>| match row.as_slice() {
+        [Value::Text(name), Value::Text(value)] => Some((name.to_string(), value.to_string())),
+        _ => None,
+    };
+    rows.into_iter().filter_map(pair).collect()
 }
 
 /// Settings that decide how long a commit takes and how many may work at once.

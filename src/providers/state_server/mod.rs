@@ -5,6 +5,7 @@
 //! store        the operations of the contract, one request each
 //! connections  kept between requests; limits
 //! known        what we stored on a server that is not ours
+//! survey       what a server says of itself
 //! ```
 //!
 //! In: settings and a cluster's name. Out: a [`Provider`] that opens one client per CD server. It
@@ -17,6 +18,7 @@ pub mod connections;
 pub mod known;
 pub mod settings;
 pub mod store;
+pub mod survey;
 
 use self::connections::{Connections, Line, Shut};
 use self::known::Known;
@@ -123,18 +125,7 @@ impl StateServerProvider {
         let told = Statistics::decode(&answer.content);
         self.ours.set(told.is_some());
         let minute = told.as_ref().map_or(GENUINE_MINUTE, |told| told.minute);
-        let info = ServerInfo {
-            managed,
-            address: line.address.to_string(),
-            ..match told {
-                Some(told) => identity(&told),
-                None => ServerInfo {
-                    product: "ASP.NET state server".to_owned(),
-                    version: answer.version,
-                    ..ServerInfo::default()
-                },
-            }
-        };
+        let info = introduced(&line, managed, told.as_ref(), answer.version);
         let known = (!managed).then(|| Rc::new(Known::new(minute)));
         Ok(self.reached.get_or_init(|| Reached {
             line,
@@ -181,6 +172,27 @@ impl StateServerProvider {
             }
         }
         Ok(deleted)
+    }
+}
+
+/// Who a server is; `version` is what a genuine one calls itself.
+fn introduced(
+    line: &Line,
+    managed: bool,
+    told: Option<&Statistics>,
+    version: String,
+) -> ServerInfo {
+    ServerInfo {
+        managed,
+        address: line.address.to_string(),
+        ..match told {
+            Some(told) => identity(told),
+            None => ServerInfo {
+                product: "ASP.NET state server".to_owned(),
+                version,
+                ..ServerInfo::default()
+            },
+        }
     }
 }
 

@@ -44,28 +44,43 @@ pub(super) fn prose(text: &str) -> String {
 pub(super) struct Cell {
     html: String,
     class: &'static str,
+    /// What its column is called, for a phone, where each row is a card.
+    label: Option<&'static str>,
 }
 
 impl Cell {
     /// Words, to the left.
     pub(super) fn text(text: &str) -> Self {
-        Self {
-            html: prose(text),
-            class: "",
-        }
+        Self::html(prose(text))
     }
 
     /// Something that is HTML already.
     pub(super) fn html(html: String) -> Self {
-        Self { html, class: "" }
+        Self {
+            html,
+            class: "",
+            label: None,
+        }
+    }
+
+    /// Numbers that are HTML already, to the right.
+    pub(super) fn numbers(html: String) -> Self {
+        let class = "n";
+        Self {
+            class,
+            ..Self::html(html)
+        }
     }
 
     /// A number, to the right.
     pub(super) fn number(text: impl AsRef<str>) -> Self {
-        Self {
-            html: escape(text.as_ref()),
-            class: "n",
-        }
+        Self::numbers(escape(text.as_ref()))
+    }
+
+    /// With what its column is called beside it.
+    pub(super) fn labelled(self, label: &'static str) -> Self {
+        let label = Some(label);
+        Self { label, ..self }
     }
 
     /// A number that should be nothing: marked where it is not.
@@ -100,7 +115,7 @@ impl Table {
     /// With headings, which stand as their columns do.
     pub(super) fn new(headings: impl IntoIterator<Item = Cell>) -> Self {
         let mut table = Self::default();
-        for Cell { html, class } in headings {
+        for Cell { html, class, .. } in headings {
             table.columns += 1;
             // Writing to a string cannot fail, here and below.
             let _ = write!(
@@ -136,10 +151,17 @@ impl Table {
 
     /// A row with its name.
     pub(super) fn row(&mut self, name: &str, cells: impl IntoIterator<Item = Cell>) {
+        self.row_of(prose(name), cells);
+    }
+
+    /// A row whose name is HTML already.
+    pub(super) fn row_of(&mut self, name: String, cells: impl IntoIterator<Item = Cell>) {
         self.rows += 1;
-        let _ = write!(self.body, "<tr><th scope=\"row\">{}</th>", prose(name));
-        for Cell { html, class } in cells {
-            let _ = write!(self.body, "<td class=\"{class}\">{html}</td>");
+        let _ = write!(self.body, "<tr><th scope=\"row\">{name}</th>");
+        for Cell { html, class, label } in cells {
+            let label = label.map(|label| format!(" data-label=\"{}\"", escape(label)));
+            let label = label.unwrap_or_default();
+            let _ = write!(self.body, "<td class=\"{class}\"{label}>{html}</td>");
         }
         self.body.push_str("</tr>\n");
     }
@@ -161,10 +183,23 @@ impl Table {
         )
     }
 
+    /// The table alone; nothing when it has no rows.
+    pub(super) fn unless_empty(self, class: &str) -> String {
+        if self.rows == 0 {
+            return String::new();
+        }
+        self.of_class(class)
+    }
+
     /// The table alone.
     pub(super) fn bare(self) -> String {
+        self.of_class("")
+    }
+
+    /// The table alone, with a look of its own.
+    pub(super) fn of_class(self, class: &str) -> String {
         format!(
-            "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>{}</tr></thead>\
+            "<div class=\"scroll\" tabindex=\"0\"><table class=\"{class}\"><thead><tr>{}</tr></thead>\
              <tbody>\n{}</tbody></table></div>\n",
             self.head, self.body
         )

@@ -5,8 +5,10 @@
 //! Everything that comes from a scenario or a store is escaped.
 
 mod answer;
+mod incidents;
 mod markup;
 mod overview;
+mod providers;
 mod run;
 mod setup;
 mod traffic;
@@ -310,6 +312,11 @@ mod tests {
             found: attack.to_owned(),
         }];
         run.requests.failed.insert(attack.to_owned(), 1);
+        let offender = run.integrity[0].offenders[0].clone();
+        run.offenders
+            .insert("private.failed".to_owned(), vec![offender]);
+        run.clusters[0].private.wait = attack.to_owned();
+        run.clusters[0].private.expected_lateness = attack.to_owned();
         let page = page(&result).unwrap();
         assert!(!page.contains("<script"));
         assert_eq!(
@@ -341,6 +348,52 @@ mod tests {
         let page = page(&result).unwrap();
         let banner = page.find("redis-microsoft is not valid").unwrap();
         assert!(banner < page.find("What came out").unwrap());
+    }
+
+    /// The values of an attribute in a page.
+    fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
+        let opening = format!(" {attribute}=\"");
+        let parts = page.split(opening.as_str()).skip(1);
+        parts.filter_map(|rest| rest.split('"').next()).collect()
+    }
+
+    #[test]
+    fn every_link_within_the_page_leads_to_one_place_in_it() {
+        let page = page(&comparison()).unwrap();
+        let ids = values(&page, "id");
+        let links = values(&page, "href");
+        assert!(links.contains(&"#run-2-lost_visits"), "{links:?}");
+        for link in links {
+            let anchor = link.strip_prefix('#').unwrap();
+            let places = ids.iter().filter(|id| **id == anchor).count();
+            assert_eq!(places, 1, "{link}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_leads_to_its_session_and_instant_and_from_there_to_the_plot_of_its_lock() {
+        let page = page(&comparison()).unwrap();
+        let place = page
+            .split("<article id=\"run-2-duplicates\">")
+            .nth(1)
+            .unwrap();
+        let place = place.split("</article>").next().unwrap();
+        assert!(
+            place.contains("192.000\u{a0}s") || place.contains("192.000 s"),
+            "{place}"
+        );
+        assert!(place.contains("#run-2-lock-0"), "{place}");
+        assert!(place.contains("q3v0aa5xk1jzq0kkxtwsn5ib"), "{place}");
+        assert!(page.contains("id=\"run-2-lock-0\""));
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_could_go_wrong_says_so() {
+        let mut result = empty();
+        result.runs = vec![blank("idle")];
+        let page = page(&result).unwrap();
+        assert!(page.contains("Nothing went wrong."));
+        assert!(page.contains("Here nothing could go wrong: no session was contended"));
     }
 
     #[test]

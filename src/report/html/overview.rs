@@ -1,13 +1,10 @@
 //! The first half of the page: what came out, all runs side by side, and the plots they share.
 
 use super::markup::{Cell, Table, escape, prose};
-use super::{Page, answer, figure, swatch, verdict};
+use super::{Page, answer, figure, incidents, providers, swatch};
 use crate::report::format::{self, NOTHING, time_of};
 use crate::report::{merge, plots};
-use crate::result::{Detection, Distribution, Locks, Result, Run, SessionEnds};
-
-/// Sentences of a verdict that stand in front.
-const FIRST_SENTENCES: usize = 3;
+use crate::result::{Distribution, Locks, Result, Run, SessionEnds};
 
 /// Answer, comparison and common plots.
 pub(super) fn overview(result: &Result) -> Page {
@@ -20,7 +17,13 @@ pub(super) fn overview(result: &Result) -> Page {
     if result.runs.is_empty() {
         return Ok(html);
     }
-    html.push_str("<section id=\"comparison\">\n<h2>Side by side</h2>\n");
+    html.push_str("<section id=\"providers\">\n<h2>Side by side</h2>\n");
+    html.push_str(&providers::table(result));
+    html.push_str(&format!(
+        "</section>\n<section id=\"comparison\" style=\"--runs:{}\">\n\
+         <h2>What visitors met</h2>\n",
+        result.runs.len()
+    ));
     html.push_str(&comparison(result));
     html.push_str("</section>\n");
     let figures = figures(result)?;
@@ -78,18 +81,14 @@ pub(super) fn pills(run: &Run) -> String {
 
 fn cards(result: &Result) -> String {
     let card = |(index, run): (usize, &Run)| {
-        let sentences: String = verdict(run, &result.scenario)
-            .iter()
-            .take(FIRST_SENTENCES)
-            .map(|sentence| format!("<li>{}</li>\n", prose(sentence)))
-            .collect();
         format!(
             "<article class=\"card\" style=\"--mark:{}\">\n<h3><a href=\"#run-{index}\">{}</a></h3>\n\
-             <p class=\"title\">{}</p>\n<p>{}</p>\n<ul>\n{sentences}</ul>\n</article>\n",
+             <p class=\"title\">{}</p>\n<p>{}</p>\n<ul>\n{}</ul>\n</article>\n",
             plots::Ink::series(index).css(),
             escape(&run.name),
             prose(&title(run)),
-            pills(run)
+            pills(run),
+            incidents::foremost(index, run, &result.scenario)
         )
     };
     result.runs.iter().enumerate().map(card).collect()
@@ -98,7 +97,6 @@ fn cards(result: &Result) -> String {
 /// A run with the sums that several rows need.
 struct Column<'a> {
     run: &'a Run,
-    private: Option<&'a SessionEnds>,
     locks: [Option<Locks>; 2],
 }
 
@@ -108,7 +106,6 @@ fn comparison(result: &Result) -> String {
         .iter()
         .map(|run| Column {
             run,
-            private: run.session_ends.iter().find(|ends| ends.kind == "private"),
             locks: [merge::locks(run, "private"), merge::locks(run, "shared")],
         })
         .collect();
@@ -124,40 +121,17 @@ fn comparison(result: &Result) -> String {
         table.row(name, columns.iter().map(cell));
     };
 
-    table.group("Session end of visits");
-    row(&mut table, "Mechanism", &|column| {
-        Cell::number(mechanism(column.run))
+    table.group("Page requests");
+    row(&mut table, "Served", &|column| {
+        Cell::number(format::rate(column.run.requests.per_second))
     });
-    row(&mut table, "Lateness by design", &|column| {
-        let cluster = column.run.clusters.first();
-        Cell::text(cluster.map_or(NOTHING, |cluster| &cluster.private.expected_lateness))
-    });
-    let late = |figure: fn(&Distribution) -> u64| {
-        move |column: &Column<'_>| match column.private {
-            Some(ends) if ends.started > 0 && ends.lateness.count == 0 && ends.missed > 0 => {
-                Cell::number("never").bad_if(true)
-            }
-            Some(ends) => Cell::number(time_of(&ends.lateness, figure)),
-            None => Cell::number(NOTHING),
-        }
+    let response = |figure: fn(&Distribution) -> u64| {
+        move |column: &Column<'_>| Cell::number(time_of(&column.run.requests.response, figure))
     };
-    row(&mut table, "Lateness p50", &late(|d| d.p50));
-    row(&mut table, "Lateness p99", &late(|d| d.p99));
-    row(&mut table, "Lateness max", &late(|d| d.max));
-    let fault = |figure: fn(&SessionEnds) -> u64| {
-        move |column: &Column<'_>| {
-            column
-                .private
-                .map_or_else(|| Cell::number(NOTHING), |ends| Cell::fault(figure(ends)))
-        }
-    };
-    row(&mut table, "Missed", &fault(|ends| ends.missed));
-    row(&mut table, "Duplicate", &fault(|ends| ends.duplicates));
-    row(&mut table, "Premature", &fault(|ends| ends.premature));
-    row(&mut table, "Page views lost", &|column| {
-        let views = &column.run.page_views;
-        let lost = views.lost_with_visit + views.lost_in_visit;
-        Cell::number(format::percent(lost, views.performed)).bad_if(lost > 0)
+    row(&mut table, "Response p50", &response(|d| d.p50));
+    row(&mut table, "Response p99", &response(|d| d.p99));
+    row(&mut table, "Failed", &|column| {
+        Cell::fault(column.run.requests.failed.values().sum())
     });
 
     table.group("Wait for a lock");
@@ -177,60 +151,29 @@ fn comparison(result: &Result) -> String {
         row(&mut table, &format!("{name}, p99"), &wait(|d| d.p99));
     }
 
-    table.group("Page requests");
-    row(&mut table, "Served", &|column| {
-        Cell::number(format::rate(column.run.requests.per_second))
-    });
-    let response = |figure: fn(&Distribution) -> u64| {
-        move |column: &Column<'_>| Cell::number(time_of(&column.run.requests.response, figure))
+    table.group("Session ends");
+    let fault = |kind: &'static str, figure: fn(&SessionEnds) -> u64| {
+        move |column: &Column<'_>| {
+            let ends = column
+                .run
+                .session_ends
+                .iter()
+                .find(|ends| ends.kind == kind);
+            ends.map_or_else(|| Cell::number(NOTHING), |ends| Cell::fault(figure(ends)))
+        }
     };
-    row(&mut table, "Response p50", &response(|d| d.p50));
-    row(&mut table, "Response p99", &response(|d| d.p99));
-    row(&mut table, "Failed", &|column| {
-        Cell::fault(column.run.requests.failed.values().sum())
-    });
-
-    table.group("Cost");
-    row(&mut table, "Round trips per request", &|column| {
-        let trips = &column.run.requests.round_trips;
-        Cell::number(if trips.count == 0 {
-            NOTHING.to_owned()
-        } else {
-            format::number(trips.mean)
-        })
-    });
-    row(&mut table, "Memory per session", &|column| {
-        let bytes = column
-            .run
-            .servers
-            .iter()
-            .filter_map(|server| server.peak.bytes_per_session)
-            .max();
-        Cell::number(bytes.map_or_else(|| NOTHING.to_owned(), format::bytes))
-    });
-    row(&mut table, "CPU per 1,000 requests", &|column| {
-        let cpu = column
-            .run
-            .servers
-            .iter()
-            .filter_map(|server| server.cpu_seconds_per_1000_requests);
-        let cpu = cpu.reduce(|a, b| a + b);
-        Cell::number(cpu.map_or_else(
-            || NOTHING.to_owned(),
-            |seconds| format::duration((seconds.max(0.0) * 1e9) as u64),
-        ))
-    });
+    row(
+        &mut table,
+        "Premature, visits",
+        &fault("private", |ends| ends.premature),
+    );
+    row(
+        &mut table,
+        "Missed, contacts",
+        &fault("shared", |ends| ends.missed),
+    );
 
     table.group("Verdict");
-    row(&mut table, "Validity", &|column| {
-        let run = column.run;
-        let (word, bad) = match (run.validity.valid, run.partial) {
-            (false, _) => ("not valid", true),
-            (true, true) => ("interrupted", true),
-            (true, false) => ("valid", false),
-        };
-        Cell::number(word).bad_if(bad)
-    });
     row(&mut table, "Objectives met", &|column| {
         let all = column.run.objectives.len();
         let met = column
@@ -244,28 +187,7 @@ fn comparison(result: &Result) -> String {
             all => Cell::number(format!("{met} of {all}")).bad_if(met < all),
         }
     });
-    table.bare().replacen(
-        "<table>",
-        &format!(
-            "<table class=\"compare\" style=\"--runs:{}\">",
-            result.runs.len()
-        ),
-        1,
-    )
-}
-
-fn mechanism(run: &Run) -> &'static str {
-    let detection = run
-        .clusters
-        .first()
-        .and_then(|cluster| cluster.private.detection);
-    match detection {
-        Some(Detection::CacheWheel) => "cache wheel",
-        Some(Detection::Poll) => "poll",
-        Some(Detection::Notification) => "notification",
-        Some(Detection::Deadline) => "deadline",
-        None => "none",
-    }
+    table.of_class("compare")
 }
 
 fn figures(result: &Result) -> Page {

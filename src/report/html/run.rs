@@ -2,10 +2,10 @@
 
 use super::markup::{Cell, Table, escape, prose};
 use super::overview::{pills, title};
-use super::{Page, figure, setup, swatch, traffic, verdict};
+use super::{Page, figure, incidents, setup, swatch, traffic, verdict};
 use crate::report::format::{self, NOTHING, time_of};
 use crate::report::plots;
-use crate::result::{Distribution, Result, Run, ScenarioInfo, SessionEnds};
+use crate::result::{Distribution, Result, Run, SessionEnds};
 
 /// The section of a run. Its tables are folded away where there are several runs to read about.
 pub(super) fn section(result: &Result, index: usize, run: &Run) -> Page {
@@ -29,11 +29,14 @@ pub(super) fn section(result: &Result, index: usize, run: &Run) -> Page {
         html.push_str("</ul>\n");
     }
     html.push_str(&objectives(run));
+    html.push_str(&incidents::section(index, run, scenario)?);
     if let Some(plot) = plots::timeline(run, plots::Ink::series(index))? {
-        html.push_str(&figure("As it went", &plot, "", &timeline_caption(run)));
+        html.push_str(&format!(
+            "<div id=\"{}\">{}</div>\n",
+            incidents::timeline_anchor(index),
+            figure("As it went", &plot, "", &timeline_caption(run))
+        ));
     }
-    html.push_str(&contention(run, scenario)?);
-    html.push_str(&offenders(run));
     let tables = [
         traffic::requests(run),
         session_ends(run),
@@ -95,35 +98,6 @@ fn timeline_caption(run: &Run) -> String {
          sessions that are due and have not ended; lag is how late the load generator sent.",
         format::duration(run.timeline.step_ns)
     )
-}
-
-fn contention(run: &Run, scenario: &ScenarioInfo) -> Page {
-    let Some(session) = run
-        .contention
-        .iter()
-        .max_by_key(|session| session.total_wait_ns)
-    else {
-        return Ok(String::new());
-    };
-    let Some(plot) = plots::contention(session, scenario.poll_interval_ns)? else {
-        return Ok(String::new());
-    };
-    let caption = format!(
-        "The most contended session, {} {}, in its densest moments: one lane per request in the \
-         order of asking, pale while it waits, solid while it holds the lock, with its wait beside \
-         it. White between one solid bar and the next is time in which the session was free and \
-         its waiters did not know. In all, its requests waited {}, at most {} at once.{}",
-        session.kind,
-        session.session,
-        format::duration(session.total_wait_ns),
-        format::count(session.longest_queue),
-        if session.truncated {
-            " There was more than is kept."
-        } else {
-            ""
-        }
-    );
-    Ok(figure("One lock, moment by moment", &plot, "", &caption))
 }
 
 /// A number of session ends.
@@ -275,28 +249,6 @@ fn promises(run: &Run) -> String {
         );
     }
     table.under("Promises")
-}
-
-fn offenders(run: &Run) -> String {
-    let mut table = Table::new([
-        Cell::text("Promise"),
-        Cell::number("at"),
-        Cell::text("Session"),
-        Cell::text("Found"),
-    ]);
-    for promise in &run.integrity {
-        for offender in &promise.offenders {
-            table.row(
-                &promise.number.to_string(),
-                [
-                    Cell::number(format::duration(offender.at_ns)),
-                    Cell::html(format!("<code>{}</code>", escape(&offender.session))),
-                    Cell::text(&offender.found),
-                ],
-            );
-        }
-    }
-    table.under("First offenders")
 }
 
 fn conservation(run: &Run) -> String {

@@ -96,6 +96,7 @@ pub(crate) fn blank(name: &str) -> Run {
         session_ends: Vec::new(),
         page_views: PageViews::default(),
         integrity: Vec::new(),
+        offenders: BTreeMap::new(),
         conservation: Vec::new(),
         timeline: Timeline::default(),
         contention: Vec::new(),
@@ -173,6 +174,29 @@ pub(crate) fn redis_keyspace() -> Run {
         session: "q3v0aa5xk1jzq0kkxtwsn5ib".to_owned(),
         found: "ended again by server 1, 3 ms after server 0".to_owned(),
     }];
+    let offender = |second: u64, session: &str, found: &str| Offender {
+        at_ns: second * S,
+        session: session.to_owned(),
+        found: found.to_owned(),
+    };
+    run.offenders = BTreeMap::from([
+        (
+            "private.missed".to_owned(),
+            vec![offender(
+                212,
+                "missed00aaaaaaaaaaaaaaaa",
+                "due, and not ended 60.0s later",
+            )],
+        ),
+        (
+            "private.duplicates".to_owned(),
+            vec![offender(
+                192,
+                "q3v0aa5xk1jzq0kkxtwsn5ib",
+                "ended for the 2. time",
+            )],
+        ),
+    ]);
     run.objectives[1].met = false;
     run.objectives[1].measured = Some("duplicate ends = 2,380".to_owned());
     with_ends(run, ends)

@@ -41,7 +41,7 @@
 //! providers, although it does more: those release a lock that they have released already.
 
 pub mod keys;
-mod scripts;
+pub mod scripts;
 mod sleeper;
 mod turns;
 

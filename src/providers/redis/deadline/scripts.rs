@@ -34,3 +34,20 @@ pub static LEAVE: LazyLock<Script> = script!("leave.lua");
 pub static CLAIM: LazyLock<Script> = script!("claim.lua");
 /// Remove what was handled.
 pub static ACKNOWLEDGE: LazyLock<Script> = script!("acknowledge.lua");
+
+/// All of them.
+#[must_use]
+pub fn all() -> [&'static Script; 10] {
+    [
+        &TAKE,
+        &READ,
+        &WRITE,
+        &CREATE,
+        &RELEASE,
+        &REMOVE,
+        &RESET,
+        &LEAVE,
+        &CLAIM,
+        &ACKNOWLEDGE,
+    ]
+}
