@@ -14,9 +14,10 @@ use sessionbench::providers::ProviderSettings;
 use sessionbench::providers::inproc::Inproc;
 use sessionbench::providers::redis::settings::{
     Claim, MicrosoftVersion, Notifications, Processing, RedisDeadline, RedisKeyspace,
-    RedisMicrosoft, RedisSitecore,
+    RedisMicrosoft, RedisPolled, RedisSitecore,
 };
 use sessionbench::providers::state_server::settings::StateServerSettings;
+use sessionbench::quantity::Span;
 use sessionbench::servers::state_server::start_program;
 use std::future::pending;
 use std::path::Path;
@@ -75,8 +76,23 @@ fn microsofts_first_versions_keep_the_contract_but_where_the_table_says_otherwis
 
 #[test]
 fn our_own_design_keeps_the_contract() {
-    let settings = RedisDeadline::default();
-    assert_documented_on_real_servers([ProviderSettings::RedisDeadline(settings)]);
+    let settings = [
+        RedisDeadline::default(),
+        RedisDeadline {
+            claim_lease: Span::from_secs(5),
+            ..RedisDeadline::default()
+        },
+    ];
+    assert_documented_on_real_servers(settings.map(ProviderSettings::RedisDeadline));
+}
+
+#[test]
+fn the_designs_of_others_for_sitecore_keep_the_contract_but_where_their_tables_say_otherwise() {
+    let settings = RedisPolled::default();
+    assert_documented_on_real_servers([
+        ProviderSettings::RedisMarkers(settings.clone()),
+        ProviderSettings::RedisIndex(settings),
+    ]);
 }
 
 #[test]

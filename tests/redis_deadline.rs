@@ -412,7 +412,7 @@ fn every_verb_that_finds_the_session_keeps_it_alive_and_a_waiter_does_not() {
 }
 
 #[test]
-fn an_uninitialised_session_is_told_as_such_until_it_is_written_and_never_overwrites() {
+fn an_uninitialised_session_is_told_as_such_once_and_never_overwrites() {
     run_real(async {
         use sessionbench::session::Actions;
         let bench = bench(settings()).await;
@@ -427,6 +427,13 @@ fn an_uninitialised_session_is_told_as_such_until_it_is_written_and_never_overwr
         let request = request();
         let found = take(&store, &request, id(7)).await;
         assert_eq!(found.actions, Actions::InitializeItem);
+        let lock = found.lock.unwrap();
+        store
+            .release_item_exclusive(&request, id(7), &lock)
+            .await
+            .unwrap();
+        let found = take(&store, &request, id(7)).await;
+        assert_eq!(found.actions, Actions::None);
         store
             .set_and_release_item_exclusive(&request, id(7), &item("a"), found.lock.as_ref(), false)
             .await
@@ -648,6 +655,7 @@ fn a_cluster_node_runs_every_script_and_all_keys_of_a_session_lie_in_one_slot() 
         let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
         ends.takes.set(Duration::from_millis(200));
         let (holder, waiter) = (request(), request());
+        waiter.waits.set(true);
         store
             .create_uninitialized_item(&holder, id(7), Minutes(20))
             .await

@@ -25,11 +25,13 @@ async fn bench(settings: RedisDeadline) -> Bench {
     Bench::new(ProviderSettings::RedisDeadline(settings)).await
 }
 
+/// A request that waits finds the session locked.
 async fn locked(
     store: &Rc<dyn SessionStateStore>,
     request: &RequestContext,
     id: SessionId,
 ) -> (Duration, LockId) {
+    request.waits.set(true);
     match store.get_item_exclusive(request, id).await.unwrap() {
         GetItem::Locked { age, lock } => (age, lock),
         other => panic!("not locked: {other:?}"),
@@ -163,6 +165,7 @@ fn a_dead_waiter_is_waited_for_no_longer_than_its_lease() {
         locked(&store, &dead, id(7)).await;
         let left = now();
         release(&store, &holder, id(7), &found.lock.unwrap()).await;
+        living.waits.set(true);
         while let GetItem::Locked { .. } = store.get_item_exclusive(&living, id(7)).await.unwrap() {
             assert!(now().since(left) < Duration::from_secs(20));
         }
@@ -295,23 +298,66 @@ fn a_write_with_a_lost_lock_is_refused_without_an_error_and_counted() {
 }
 
 #[test]
-fn a_lock_runs_out_with_the_execution_timeout() {
+fn a_lock_outlasts_the_execution_timeout_until_it_is_stolen() {
     run_real(async {
         let bench = bench(RedisDeadline::default()).await;
         let store = bench
             .open(&Seat {
-                execution_timeout: Duration::from_millis(300),
+                execution_timeout: Duration::from_millis(50),
                 ..seat(0)
             })
             .await;
         store_new(&store, id(7), "hello").await;
-        let held = now();
         take(&store, &request(), id(7)).await;
-        let waiter = request();
-        while let GetItem::Locked { .. } = store.get_item_exclusive(&waiter, id(7)).await.unwrap() {
-            assert!(now().since(held) < Duration::from_secs(20));
-        }
-        assert!(now().since(held) >= Duration::from_millis(300));
+        let robber = request();
+        let lock = loop {
+            let (age, lock) = locked(&store, &robber, id(7)).await;
+            if age > Duration::from_millis(200) {
+                break lock;
+            }
+        };
+        release(&store, &robber, id(7), &lock).await;
+        take(&store, &robber, id(7)).await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_request_that_does_not_wait_keeps_nobody_from_the_lock() {
+    run_real(async {
+        let bench = bench(RedisDeadline::default()).await;
+        let store = bench.open(&seat(0)).await;
+        store_new(&store, id(7), "hello").await;
+        let holder = request();
+        let found = take(&store, &holder, id(7)).await;
+        let answer = store.get_item_exclusive(&request(), id(7)).await.unwrap();
+        assert!(matches!(answer, GetItem::Locked { .. }), "{answer:?}");
+        assert_eq!(waiters(&bench), 0);
+        release(&store, &holder, id(7), &found.lock.unwrap()).await;
+        take(&store, &request(), id(7)).await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn of_two_requests_that_store_a_new_session_the_first_one_writes_and_the_second_is_told() {
+    run_real(async {
+        let bench = bench(RedisDeadline::default()).await;
+        let store = bench.open(&seat(0)).await;
+        let write = async |text| {
+            let request = request();
+            store
+                .set_and_release_item_exclusive(&request, id(7), &item(text), None, true)
+                .await
+                .unwrap();
+            request.refused.get()
+        };
+        assert_eq!(write("first").await, 0);
+        assert_eq!(write("second").await, 1);
+        // As a first attempt whose answer was lost.
+        assert_eq!(write("first").await, 0);
+        let found = take(&store, &request(), id(7)).await;
+        assert_eq!(text_of(&found.item), "first");
     })
     .unwrap();
 }

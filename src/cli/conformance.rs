@@ -252,6 +252,7 @@ mod tests {
             round_trips: vec![Path {
                 path: "session written",
                 designed: 3,
+                by_chance: 0,
                 told: Some(4),
                 counted: None,
                 failed: None,

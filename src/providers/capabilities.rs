@@ -92,12 +92,14 @@ impl Detection {
 }
 
 /// Every provider, in the order of the support matrix.
-pub const ALL: [&Capabilities; 8] = [
+pub const ALL: [&Capabilities; 10] = [
     &INPROC,
     &STATE_SERVER,
     &REDIS_MICROSOFT,
     &REDIS_KEYSPACE,
     &REDIS_SITECORE,
+    &REDIS_MARKERS,
+    &REDIS_INDEX,
     &REDIS_DEADLINE,
     &MONGO_SITECORE,
     &SQL_SITECORE,
@@ -152,6 +154,7 @@ const MICROSOFT_ROUND_TRIPS: RoundTrips = RoundTrips {
     new_visit: 1,
     abandon: 3,
     poll: 1,
+    by_chance: 0,
 };
 
 /// Of all providers in Microsoft's layouts (facts §1.4).
@@ -194,6 +197,7 @@ pub const STATE_SERVER: Capabilities = Capabilities {
         new_visit: 1,
         abandon: 2,
         poll: 1,
+        by_chance: 0,
     },
     // It is this program itself.
     managed_server: None,
@@ -216,6 +220,18 @@ pub const STATE_SERVER: Capabilities = Capabilities {
         Deviation::always("end_raised", "it is no part of the protocol"),
     ],
 };
+
+/// Versions of Microsoft's provider that keep a session in a hash (facts §1.2).
+const HASHES: &[&str] = &[
+    "v2-v4",
+    "v1.6.5",
+    "v1.6.1-v1.6.4",
+    "v1.5.0-v1.6.0",
+    "v1.4.0",
+];
+/// Those in which only writes and resets keep a session alive (facts §1.3).
+const WRITES_SLIDE: &[&str] = &["v1.6.1-v1.6.4", "v1.5.0-v1.6.0", "v1.4.0"];
+const SLIDES_NOT: &str = "only writes and resets move the time to live";
 
 /// Microsoft.Web.RedisSessionStateProvider (facts §1).
 pub const REDIS_MICROSOFT: Capabilities = Capabilities {
@@ -251,15 +267,37 @@ pub const REDIS_MICROSOFT: Capabilities = Capabilities {
         // Facts §1.2, as the next one.
         Deviation::with(
             "version",
-            "v2-v4",
+            HASHES,
             "empty_session_survives",
             "a hash without fields is no key",
         ),
         Deviation::with(
             "version",
-            "v2-v4",
+            HASHES,
             "many_values",
             "Lua unpacks no more than some 8000 arguments at once",
+        ),
+        // Facts §1.3, as all that follow.
+        Deviation::with("version", WRITES_SLIDE, "slide_get", SLIDES_NOT),
+        Deviation::with("version", WRITES_SLIDE, "slide_release", SLIDES_NOT),
+        Deviation::with("version", WRITES_SLIDE, "slide_a_little", SLIDES_NOT),
+        Deviation::with(
+            "version",
+            &["v1.4.0"],
+            "slide_reset",
+            "its script compares a number with a truth value and stops",
+        ),
+        Deviation::with(
+            "version",
+            &["v1.5.0-v1.6.0", "v1.4.0"],
+            "update_releases",
+            "the end of the request releases, not the update",
+        ),
+        Deviation::with(
+            "version",
+            &["v1.5.0-v1.6.0", "v1.4.0"],
+            "wait",
+            "the end of the request releases, not the update",
         ),
     ],
 };
@@ -288,6 +326,7 @@ pub const REDIS_KEYSPACE: Capabilities = Capabilities {
         new_visit: 2,
         abandon: 5,
         poll: 1,
+        by_chance: 0,
     },
     managed_server: Some("redis-server"),
     notes: &[
@@ -314,7 +353,7 @@ pub const REDIS_KEYSPACE: Capabilities = Capabilities {
         ),
         Deviation::with(
             "claim",
-            "none",
+            &["none"],
             "end_once_two_servers",
             "every server hears every event",
         ),
@@ -336,7 +375,7 @@ pub const REDIS_KEYSPACE: Capabilities = Capabilities {
         ),
         Deviation::with(
             "claim",
-            "lock",
+            &["lock"],
             "crash_between_claim_and_end",
             "an event comes once, and the others have left it to the server that claimed it",
         ),
@@ -374,14 +413,14 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
         ),
         Deviation::with(
             "pollingEnabled",
-            "false",
+            &["false"],
             "expires",
             "data outlive their deadline by an hour where nobody polls",
         ),
         // Facts §9.4.
         Deviation::with(
             "pollingEnabled",
-            "false",
+            &["false"],
             "end_raised",
             "other servers poll",
         ),
@@ -397,6 +436,138 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
     ],
 };
 
+/// Of both providers that only a write keeps alive for their poller.
+const WRITES_MOVE: &str = "only a write moves the instant at which the session is due";
+const OWN_TIMEOUT: &str = "what is due is reckoned from the configured timeout";
+const DATA_STAY: &str = "the end removes no data";
+const NO_ABANDON: &str = "abandoning deletes the session and raises no end";
+const EXTRA_VALUE: &str = "each write adds a value of the provider's own";
+const NO_LOCK: &str = "the poller does not look at the session's lock";
+
+/// TrueClarity's Redis provider for Sitecore (facts §10.1).
+pub const REDIS_MARKERS: Capabilities = Capabilities {
+    name: "redis_markers",
+    title: "TrueClarity's Redis provider for Sitecore",
+    detection: Some(Detection::Poll),
+    expected_lateness: "0–2 s after the last write's timeout, plus backlog",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "as redis_microsoft",
+    wait: "poll every 500 ms",
+    steal: "as redis_microsoft",
+    sliding: "data as redis_microsoft; the due time by writes only",
+    // Microsoft's, and before each write GET, SREM, SCARD, SET, SADD, ZADD; ZREM where a marker is
+    // empty then; a new session is in no marker yet.
+    round_trips: RoundTrips {
+        dirty: 9,
+        stale_dirty: 10,
+        new_visit: 5,
+        by_chance: 1,
+        ..MICROSOFT_ROUND_TRIPS
+    },
+    managed_server: Some("redis-server"),
+    notes: &[
+        "Visitors who only look around are ended under way: reads and resets do not move the due time.",
+        "A poller that dies after SPOP loses the session's end; after the last id of a marker it stops \
+         all ends behind it.",
+        "An id moves between markers in several commands: a server that dies in between leaves it in \
+         two, or in none.",
+        "Shared sessions are not entered: none of them ends.",
+        "Data live for ten timeouts, also those of ended sessions, and a visitor who returns gets them.",
+        "The application's name in the keys of log and markers is ours; so is the timeout that is read.",
+    ],
+    deviations: &[
+        LOCK_EXPIRES,
+        MARK_REPEATS,
+        CREATION_OVERWRITES,
+        // Facts §1.2, as the next one.
+        Deviation::always("empty_session_survives", "a hash without fields is no key"),
+        Deviation::always(
+            "many_values",
+            "Lua unpacks no more than some 8000 arguments at once",
+        ),
+        // Facts §10.1, as all that follow.
+        Deviation::always("slide_get", WRITES_MOVE),
+        Deviation::always("slide_get_exclusive", WRITES_MOVE),
+        Deviation::always("slide_get_locked", WRITES_MOVE),
+        Deviation::always("slide_release", WRITES_MOVE),
+        Deviation::always("slide_reset", WRITES_MOVE),
+        Deviation::always("timeout_change_prolongs", OWN_TIMEOUT),
+        Deviation::always("expires", "data live for ten timeouts"),
+        Deviation::always("resurrection", "data live for ten timeouts"),
+        Deviation::always("end_leaves_nothing", DATA_STAY),
+        Deviation::always("end_holds_visitor_off", DATA_STAY),
+        Deviation::always("abandon_end", NO_ABANDON),
+        Deviation::always("expired_claim_spares_locked", NO_LOCK),
+        Deviation::always(
+            "crash_between_claim_and_end",
+            "the id was taken out before its end was raised",
+        ),
+    ],
+};
+
+/// Glass's Redis provider for Sitecore (facts §10.2).
+pub const REDIS_INDEX: Capabilities = Capabilities {
+    name: "redis_index",
+    title: "Glass's Redis provider for Sitecore",
+    detection: Some(Detection::Poll),
+    expected_lateness: "0–2 s after the last write's timeout, plus backlog",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "as redis_microsoft; the poller's own for 10 s",
+    wait: "poll every 500 ms",
+    steal: "as redis_microsoft",
+    sliding: "data as redis_microsoft; the due time by writes only",
+    // Microsoft's, and a ZADD before each write.
+    round_trips: RoundTrips {
+        dirty: 4,
+        stale_dirty: 7,
+        new_visit: 2,
+        ..MICROSOFT_ROUND_TRIPS
+    },
+    managed_server: Some("redis-server"),
+    notes: &[
+        "Visitors who only look around are ended under way: reads and resets do not move the due time.",
+        "What was due more than an hour ago less the timeout is never found: ends are lost in an outage, \
+         and with a timeout of an hour there are none.",
+        "The range is read apart from the claim: two servers raise one end when one is 10 s behind.",
+        "Data are left for two minutes: a visitor who returns goes on with the ended session, which \
+         then ends again.",
+        "Each write adds a value of its own to the session.",
+        "The application's name in the index's key is ours; so are two minutes once instead of at each write.",
+    ],
+    deviations: &[
+        LOCK_EXPIRES,
+        MARK_REPEATS,
+        CREATION_OVERWRITES,
+        // Facts §1.2.
+        Deviation::always(
+            "many_values",
+            "Lua unpacks no more than some 8000 arguments at once",
+        ),
+        // Facts §10.2, as all that follow.
+        Deviation::always("slide_get", WRITES_MOVE),
+        Deviation::always("slide_get_exclusive", WRITES_MOVE),
+        Deviation::always("slide_get_locked", WRITES_MOVE),
+        Deviation::always("slide_release", WRITES_MOVE),
+        Deviation::always("slide_reset", WRITES_MOVE),
+        Deviation::always("timeout_change_prolongs", OWN_TIMEOUT),
+        Deviation::always("resurrection", "data outlive their session by two minutes"),
+        Deviation::always("values_round_trip", EXTRA_VALUE),
+        Deviation::always("binary_values_round_trip", EXTRA_VALUE),
+        Deviation::always("large_item", EXTRA_VALUE),
+        Deviation::always("empty_session_survives", EXTRA_VALUE),
+        Deviation::always("end_leaves_nothing", DATA_STAY),
+        Deviation::always("end_holds_visitor_off", DATA_STAY),
+        Deviation::always("abandon_end", NO_ABANDON),
+        Deviation::always("expired_claim_spares_locked", NO_LOCK),
+        Deviation::always(
+            "crash_between_claim_and_end",
+            "the claim moves the entry by five minutes and a timeout, which the data do not outlive",
+        ),
+    ],
+};
+
 /// Our own: what Redis can do (simulation §4.4, simulation §4.6).
 pub const REDIS_DEADLINE: Capabilities = Capabilities {
     name: "redis_deadline",
@@ -407,7 +578,7 @@ pub const REDIS_DEADLINE: Capabilities = Capabilities {
     virtual_time: false,
     lock: "number that only rises, checked by the write",
     wait: "message on release, first come first served; poll every 500 ms as a net",
-    steal: "module, at the execution timeout by the store's clock; the lock's own lease",
+    steal: "module, at the execution timeout by the store's clock",
     sliding: "get, update, release, reset; not by a waiter",
     round_trips: RoundTrips {
         dirty: 2,
@@ -419,14 +590,21 @@ pub const REDIS_DEADLINE: Capabilities = Capabilities {
         new_visit: 1,
         abandon: 2,
         poll: 1,
+        by_chance: 0,
     },
     managed_server: Some("redis-server"),
     notes: &[
         "Not a product: our own design, to show what the others could do on the same server.",
         "A server that dies while it handles an end leaves it to another, which may raise it twice.",
+        "Of two requests that both found no session and write one, the second is refused.",
         "Each CD server looks at each shard once a second, whether or not a session ends there.",
     ],
-    deviations: &[],
+    deviations: &[Deviation::with(
+        "claim_lease",
+        &["30s"],
+        "crash_between_claim_and_end",
+        "another server ends it when the claim's 30 s are over, which the suite does not wait for",
+    )],
 };
 
 /// Sitecore.SessionProvider.MongoDB (facts §9.1, §9.3).
@@ -452,6 +630,7 @@ pub const MONGO_SITECORE: Capabilities = Capabilities {
         new_visit: 1,
         abandon: 2,
         poll: 2,
+        by_chance: 0,
     },
     managed_server: None,
     notes: &[
@@ -521,6 +700,7 @@ pub const SQL_SITECORE: Capabilities = Capabilities {
         new_visit: 1,
         abandon: 2,
         poll: 1,
+        by_chance: 0,
     },
     managed_server: Some("postgresql"),
     notes: &[

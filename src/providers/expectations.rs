@@ -28,6 +28,8 @@ pub struct RoundTrips {
     pub abandon: u32,
     /// One poll of a request that waits.
     pub poll: u32,
+    /// How many more a write may cost, by what else happened at the same time.
+    pub by_chance: u32,
 }
 
 impl RoundTrips {
@@ -42,6 +44,7 @@ impl RoundTrips {
         new_visit: 0,
         abandon: 0,
         poll: 0,
+        by_chance: 0,
     };
 }
 
@@ -56,13 +59,13 @@ pub struct Deviation {
     pub when: Option<When>,
 }
 
-/// A setting that has a value.
+/// A setting that has one of some values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct When {
     /// Its name, as in a scenario.
     pub setting: &'static str,
-    /// Its value, as in a scenario; of a value with settings of its own, the key.
-    pub is: &'static str,
+    /// These values, as in a scenario; of a value with settings of its own, the key.
+    pub is: &'static [&'static str],
 }
 
 impl Deviation {
@@ -76,11 +79,11 @@ impl Deviation {
         }
     }
 
-    /// A departure under one setting.
+    /// A departure under some values of one setting.
     #[must_use]
     pub const fn with(
         setting: &'static str,
-        is: &'static str,
+        is: &'static [&'static str],
         behaviour: &'static str,
         why: &'static str,
     ) -> Self {
@@ -96,13 +99,15 @@ impl When {
     /// Whether a provider block says so.
     #[must_use]
     pub fn holds(&self, settings: &serde_json::Map<String, serde_json::Value>) -> bool {
-        match settings.get(self.setting) {
-            Some(serde_json::Value::String(word)) => word == self.is,
-            Some(serde_json::Value::Object(keys)) => keys.contains_key(self.is),
-            Some(value) => serde_json::from_str::<serde_json::Value>(self.is)
+        let Some(value) = settings.get(self.setting) else {
+            return false;
+        };
+        self.is.iter().any(|is| match value {
+            serde_json::Value::String(word) => word == is,
+            serde_json::Value::Object(keys) => keys.contains_key(*is),
+            value => serde_json::from_str::<serde_json::Value>(is)
                 .is_ok_and(|expected| expected == *value),
-            None => false,
-        }
+        })
     }
 }
 
@@ -115,8 +120,9 @@ mod tests {
         let block = serde_json::json!({ "word": "none", "flag": false, "key": { "queued": {} } });
         let settings = block.as_object().unwrap();
         let holds = |setting, is| When { setting, is }.holds(settings);
-        assert!(holds("word", "none") && holds("flag", "false") && holds("key", "queued"));
-        assert!(!holds("word", "lock") && !holds("flag", "true") && !holds("key", "serial"));
-        assert!(!holds("missing", "none"));
+        assert!(holds("word", &["lock", "none"]) && holds("flag", &["false"]));
+        assert!(holds("key", &["queued"]) && !holds("key", &["serial"]));
+        assert!(!holds("word", &["lock"]) && !holds("flag", &["true"]));
+        assert!(!holds("missing", &["none"]));
     }
 }

@@ -41,6 +41,10 @@ pub enum ProviderSettings {
     RedisKeyspace(redis::settings::RedisKeyspace),
     /// Sitecore.SessionProvider.Redis: Microsoft's fork with a poller for session end.
     RedisSitecore(redis::settings::RedisSitecore),
+    /// TrueClarity's for Sitecore: Microsoft's Redis provider with a set of ids for each second.
+    RedisMarkers(redis::settings::RedisPolled),
+    /// Glass's for Sitecore: Microsoft's Redis provider with an index of last writes.
+    RedisIndex(redis::settings::RedisPolled),
     /// Our own on Redis: session end at the deadline, wake-ups instead of polls, fenced locks.
     RedisDeadline(redis::settings::RedisDeadline),
     /// Sitecore's SQL provider over its stored procedures, on SQL Server and on PostgreSQL.
@@ -60,6 +64,8 @@ impl ProviderSettings {
             Self::RedisMicrosoft(_) => &capabilities::REDIS_MICROSOFT,
             Self::RedisKeyspace(_) => &capabilities::REDIS_KEYSPACE,
             Self::RedisSitecore(_) => &capabilities::REDIS_SITECORE,
+            Self::RedisMarkers(_) => &capabilities::REDIS_MARKERS,
+            Self::RedisIndex(_) => &capabilities::REDIS_INDEX,
             Self::RedisDeadline(_) => &capabilities::REDIS_DEADLINE,
             Self::SqlSitecore(_) => &capabilities::SQL_SITECORE,
             Self::MongoSitecore(_) => &capabilities::MONGO_SITECORE,
@@ -97,6 +103,8 @@ impl ProviderSettings {
             | Self::RedisMicrosoft(_)
             | Self::RedisKeyspace(_)
             | Self::RedisSitecore(_)
+            | Self::RedisMarkers(_)
+            | Self::RedisIndex(_)
             | Self::RedisDeadline(_)
             | Self::MongoSitecore(_) => None,
             Self::SqlSitecore(settings) => match settings.sql.schema {
@@ -149,6 +157,7 @@ impl ProviderSettings {
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
+            Self::RedisMarkers(settings) | Self::RedisIndex(settings) => Some(&settings.redis),
             Self::RedisDeadline(settings) => Some(&settings.redis),
         }
     }
@@ -369,6 +378,8 @@ pub async fn connect(
         ProviderSettings::RedisMicrosoft(_)
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_)
+        | ProviderSettings::RedisMarkers(_)
+        | ProviderSettings::RedisIndex(_)
         | ProviderSettings::RedisDeadline(_) => redis::connect(settings, application).await,
         ProviderSettings::SqlSitecore(_) => sql::connect(settings, application).await,
         ProviderSettings::MongoSitecore(settings) => mongo::connect(settings, application).await,

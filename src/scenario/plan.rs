@@ -185,6 +185,9 @@ pub fn expected_lateness(
         ProviderSettings::RedisSitecore(settings) => {
             Some(Duration::from_secs(settings.pollingInterval.into()))
         }
+        ProviderSettings::RedisMarkers(settings) | ProviderSettings::RedisIndex(settings) => {
+            Some(Duration::from_secs(settings.pollingInterval.into()))
+        }
         ProviderSettings::SqlSitecore(settings) => {
             Some(Duration::from_secs(settings.pollingInterval.into()))
         }

@@ -238,6 +238,9 @@ pub struct RequestContext {
     pub undecodable: Cell<u32>,
     /// Writes that a store refused because their lock was lost. Most stores do not tell.
     pub refused: Cell<u32>,
+    /// Whether the request waits for a lock that it finds taken. Only then may a store give it a
+    /// place in a queue, which would keep others from the lock.
+    pub waits: Cell<bool>,
     /// The request's place in a store's own queue for a session's lock: a number of the store's.
     pub queued: Cell<Option<(SessionId, u64)>>,
     /// Locks that a provider must still release in [`SessionStateStore::end_request`].

@@ -161,6 +161,7 @@ impl SessionStateModule {
     ) -> Result<Session, AcquireError> {
         let asked = clock::now();
         let mut wait = Wait::new(self, request, id);
+        request.context.waits.set(true);
         let mut polls = 0;
         let mut created = false;
         loop {

@@ -11,6 +11,12 @@ use crate::session::{SessionId, StoreKind};
 
 /// Suffix of the index of deadlines of `redis_sitecore`; ours.
 const INDEX: &str = "_Expirations";
+/// Suffix of the index of `redis_index` (facts §10.2).
+const EXPIRY_INDEX: &str = "_EXPIRY_INDEX";
+/// Suffix of the log of `redis_markers` (facts §10.1).
+const LOG: &str = "_log";
+/// Suffix of each of its markers.
+const MARKER: &str = "_Marker";
 
 /// Tells the keys of one application, cluster and run from all others in a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +100,7 @@ impl Application {
                 return session(rest.split_at_checked(rest.find('_')?)?, kind);
             }
             let rest = key.strip_prefix('{')?.strip_prefix(&self.of(kind))?;
-            if rest == format!("}}{INDEX}") {
+            if rest.strip_prefix('}').is_some_and(is_index) {
                 return Some(Owner::Index);
             }
             if let Some(owner) = deadline::keys::owner(rest, kind) {
@@ -116,7 +122,7 @@ fn session((id, suffix): (&str, &str), kind: StoreKind) -> Option<Owner> {
 pub enum Owner {
     /// A session.
     Session(SessionId),
-    /// No session: the index of deadlines.
+    /// No session: what says when sessions are due.
     Index,
 }
 
@@ -136,6 +142,34 @@ pub fn shadow_owner(application: &str, key: &str) -> Option<SessionId> {
         .strip_suffix(SHADOW)?
         .strip_suffix('}')?;
     SessionId::parse(id)
+}
+
+/// Whether a key says when sessions are due, by what follows the application in it.
+fn is_index(suffix: &str) -> bool {
+    let second = |text: &str| text.chars().all(|c| c.is_ascii_digit() || " :".contains(c));
+    [INDEX, EXPIRY_INDEX, LOG].contains(&suffix)
+        || suffix
+            .strip_prefix('_')
+            .and_then(|rest| rest.strip_suffix(MARKER))
+            .is_some_and(second)
+}
+
+/// The key of the index of `redis_index`.
+#[must_use]
+pub fn expiry_index(application: &str) -> String {
+    format!("{{{application}}}{EXPIRY_INDEX}")
+}
+
+/// The key of the log of `redis_markers`.
+#[must_use]
+pub fn log(application: &str) -> String {
+    format!("{{{application}}}{LOG}")
+}
+
+/// The key of the marker of a second.
+#[must_use]
+pub fn marker(application: &str, second: &str) -> String {
+    format!("{{{application}}}_{second}{MARKER}")
 }
 
 /// The key of the index of deadlines.
@@ -179,11 +213,19 @@ mod tests {
                     &keys.timeout,
                     &keys.shadow(),
                     &keys.end_claim(),
+                    &keys.poller_lock(),
                 ] {
                     assert_eq!(application.owner(key), Some(Owner::Session(id)), "{key}");
                 }
             }
-            assert_eq!(application.owner(&index(&name)), Some(Owner::Index));
+            for key in [
+                index(&name),
+                expiry_index(&name),
+                log(&name),
+                marker(&name, "2024 01 01 00:00:00"),
+            ] {
+                assert_eq!(application.owner(&key), Some(Owner::Index), "{key}");
+            }
         }
     }
 
@@ -195,6 +237,7 @@ mod tests {
         assert_eq!(ours.owner(&keys.data), None);
         assert_eq!(ours.owner("{site_private_cart}_Data"), None);
         assert_eq!(ours.owner("site_private"), None);
+        assert_eq!(ours.owner("{site_private}_cart_Marker"), None);
     }
 
     #[test]

@@ -14,10 +14,13 @@ use std::borrow::Cow;
 
 /// Name of the value that marks a session as uninitialised.
 const ACTIONS: &str = "SessionStateActions";
-/// Suffix of the shadow key of `redis_keyspace`; seed 002's, with the braces of layout 2 and later.
+/// Suffix of the shadow key of `redis_keyspace`, which is seed 002's with the braces of layout 2 and
+/// later; and of the key in which `redis_markers` keeps a session's second.
 pub const SHADOW: &str = "_Timeout";
 /// Suffix of the claim on a session end of `redis_keyspace`; ours.
 const END_CLAIM: &str = "_EndClaim";
+/// Suffix of the poller's lock of `redis_index` (facts §10.2).
+const POLLER_LOCK: &str = "_GlassLock";
 
 /// Lock, data and timeout of layout 5.
 const V5: [&str; 3] = [
@@ -28,7 +31,7 @@ const V5: [&str; 3] = [
 /// Lock, data and timeout of layouts 2 to 4.
 const V2_TO_4: [&str; 3] = ["_Write_Lock", "_Data", "_Internal"];
 /// What the keys of a session end in, in any layout.
-pub const SUFFIXES: [&str; 10] = [
+pub const SUFFIXES: [&str; 11] = [
     V5[0],
     V5[1],
     V5[2],
@@ -37,6 +40,7 @@ pub const SUFFIXES: [&str; 10] = [
     V2_TO_4[2],
     SHADOW,
     END_CLAIM,
+    POLLER_LOCK,
     deadline::keys::SESSION,
     deadline::keys::WAITERS,
 ];
@@ -103,10 +107,16 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The shadow that expires first, for `redis_keyspace`.
+    /// The shadow that expires first, for `redis_keyspace`; a session's second, for `redis_markers`.
     #[must_use]
     pub fn shadow(&self) -> String {
         [self.stem.as_str(), SHADOW].concat()
+    }
+
+    /// The poller's lock, for `redis_index`.
+    #[must_use]
+    pub fn poller_lock(&self) -> String {
+        [self.stem.as_str(), POLLER_LOCK].concat()
     }
 
     /// The claim on the session's end, for `redis_keyspace`.

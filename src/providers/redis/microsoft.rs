@@ -26,6 +26,36 @@ use redis::Value as Reply;
 use std::cell::Cell;
 use std::rc::Rc;
 
+/// By how much data outlive their session in Redis, for pollers that come late.
+#[derive(Debug, Clone, Copy)]
+pub struct Margin {
+    /// So many timeouts,
+    pub times: u32,
+    /// and so much more.
+    pub more: Minutes,
+}
+
+impl Margin {
+    /// Microsoft's own.
+    const NONE: Self = Self {
+        times: 1,
+        more: Minutes(0),
+    };
+
+    const fn with(self, timeout: Minutes) -> Minutes {
+        Minutes(
+            timeout
+                .0
+                .saturating_mul(self.times)
+                .saturating_add(self.more.0),
+        )
+    }
+
+    const fn without(self, stored: Minutes) -> Minutes {
+        Minutes(stored.0.saturating_sub(self.more.0) / self.times)
+    }
+}
+
 /// One instance of Microsoft's provider.
 pub struct MicrosoftStore {
     connections: Connections,
@@ -33,6 +63,7 @@ pub struct MicrosoftStore {
     application: String,
     seat: Seat,
     throw_on_error: bool,
+    margin: Margin,
 }
 
 impl MicrosoftStore {
@@ -51,7 +82,14 @@ impl MicrosoftStore {
             application,
             seat,
             throw_on_error,
+            margin: Margin::NONE,
         }
+    }
+
+    /// The same with data that outlive their session.
+    #[must_use]
+    pub fn with_margin(self, margin: Margin) -> Self {
+        Self { margin, ..self }
     }
 
     /// The connections, for what is built on this provider.
@@ -86,13 +124,17 @@ impl MicrosoftStore {
 
     /// A timeout as it stands on the wire.
     fn seconds(&self, timeout: Minutes) -> u64 {
-        times::seconds(timeout, self.seat.minute)
+        times::seconds(self.margin.with(timeout), self.seat.minute)
     }
 
     /// A timeout from the wire; the configured one where none is stored.
     fn minutes(&self, reply: &Reply) -> Minutes {
         match text(reply).parse() {
-            Ok(seconds) => times::minutes(seconds, self.seat.timeout, self.seat.minute),
+            Ok(seconds) => {
+                let configured = self.margin.with(self.seat.timeout);
+                let stored = times::minutes(seconds, configured, self.seat.minute);
+                self.margin.without(stored)
+            }
             Err(_) => self.seat.timeout,
         }
     }

@@ -27,11 +27,14 @@ pub mod deadline;
 pub mod dial;
 pub mod expiry;
 pub mod failure;
+pub mod index;
 pub mod keyspace;
 pub mod layout;
 pub mod link;
 pub mod listener;
+pub mod markers;
 pub mod microsoft;
+pub mod polled;
 pub mod script;
 mod server;
 pub mod settings;
@@ -47,14 +50,17 @@ use self::admin::Admin;
 use self::application::Application;
 use self::deadline::DeadlineStore;
 use self::failure::Failure;
+use self::index::Index;
 use self::keyspace::KeyspaceStore;
 use self::layout::Layout;
 use self::listener::Listening;
+use self::markers::Markers;
 use self::microsoft::MicrosoftStore;
+use self::polled::PolledStore;
 use self::server::Server;
-use self::settings::{Notifications, RedisKeyspace, RedisSettings, RedisSitecore};
+use self::settings::{Notifications, RedisKeyspace, RedisPolled, RedisSettings, RedisSitecore};
 use self::sitecore::SitecoreStore;
-use super::poller::Polling;
+use super::poller::{Polling, Processing};
 use super::{
     BackgroundWork, ConnectError, Provider, ProviderSettings, Seat, ServerInfo, StoreSample,
 };
@@ -195,13 +201,17 @@ fn refuse_cluster(settings: &ProviderSettings, admin: &Admin) -> Result<(), Conn
 /// Checks what the types of the settings do not.
 fn check(settings: &ProviderSettings) -> Result<(), ConnectError> {
     match settings {
-        ProviderSettings::RedisSitecore(settings)
-            if !(1..=120).contains(&settings.pollingInterval) =>
-        {
-            Err(ConnectError::Settings(
-                "`pollingInterval` must be 1 to 120 seconds".to_owned(),
-            ))
-        }
+        ProviderSettings::RedisSitecore(RedisSitecore {
+            pollingInterval, ..
+        })
+        | ProviderSettings::RedisMarkers(RedisPolled {
+            pollingInterval, ..
+        })
+        | ProviderSettings::RedisIndex(RedisPolled {
+            pollingInterval, ..
+        }) if !(1..=120).contains(pollingInterval) => Err(ConnectError::Settings(
+            "`pollingInterval` must be 1 to 120 seconds".to_owned(),
+        )),
         _ => Ok(()),
     }
 }
@@ -319,6 +329,15 @@ impl RedisProvider {
     }
 }
 
+/// How a third party's provider polls: as Sitecore's base class did then (facts §9.1).
+fn serially(settings: &RedisPolled) -> Polling {
+    Polling {
+        period: Duration::from_secs(settings.pollingInterval.into()),
+        processing: Processing::Serial,
+        remove_after_end: true,
+    }
+}
+
 /// How a Sitecore provider polls, if it does.
 fn polling(settings: &RedisSitecore) -> Option<Polling> {
     settings.pollingEnabled.then(|| Polling {
@@ -347,6 +366,20 @@ impl Provider for RedisProvider {
                 let microsoft = self.microsoft(layout, &settings.redis, seat);
                 self.try_out(&microsoft).await?;
                 Rc::new(SitecoreStore::new(microsoft, polling(settings), work))
+            }
+            ProviderSettings::RedisMarkers(settings) => {
+                let microsoft = self.microsoft(Layout::V2To4, &settings.redis, seat);
+                self.try_out(&microsoft).await?;
+                let microsoft = microsoft.with_margin(markers::MARGIN);
+                let markers = Markers::new(microsoft, Rc::clone(&work));
+                Rc::new(PolledStore::new(markers, serially(settings), work))
+            }
+            ProviderSettings::RedisIndex(settings) => {
+                let microsoft = self.microsoft(Layout::V2To4, &settings.redis, seat);
+                self.try_out(&microsoft).await?;
+                let microsoft = microsoft.with_margin(index::MARGIN);
+                let index = Index::new(microsoft, Rc::clone(&work));
+                Rc::new(PolledStore::new(index, serially(settings), work))
             }
             ProviderSettings::RedisMicrosoft(settings) => {
                 let layout = Layout::from(settings.version);

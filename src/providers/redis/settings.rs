@@ -221,6 +221,21 @@ pub struct RedisSitecore {
     pub redis: RedisSettings,
 }
 
+/// Settings of `redis_markers` and of `redis_index`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+// serde cannot deny unknown fields beside flattened ones; the structural check does, by the schema.
+#[schemars(extend("additionalProperties" = false))]
+#[allow(non_snake_case)]
+pub struct RedisPolled {
+    /// Seconds between polls for expired sessions.
+    #[schemars(range(min = 1, max = 120))]
+    pub pollingInterval: u32,
+    /// Settings that every Redis provider shares.
+    #[serde(flatten)]
+    pub redis: RedisSettings,
+}
+
 /// Settings of `redis_deadline`; times are real, not the site's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -290,6 +305,15 @@ impl Default for RedisSitecore {
             processing: Processing::Queued(Queued {
                 SessionExpirationThreadCount: 4,
             }),
+            redis: RedisSettings::default(),
+        }
+    }
+}
+
+impl Default for RedisPolled {
+    fn default() -> Self {
+        Self {
+            pollingInterval: 2,
             redis: RedisSettings::default(),
         }
     }

@@ -159,6 +159,9 @@ fn short_timeout(findings: &mut Findings<'_>) {
         let (constant, what) = match settings {
             ProviderSettings::Inproc(_) => (20, "cache wheel"),
             ProviderSettings::RedisSitecore(settings) => (settings.pollingInterval, "poll"),
+            ProviderSettings::RedisMarkers(settings) | ProviderSettings::RedisIndex(settings) => {
+                (settings.pollingInterval, "poll")
+            }
             ProviderSettings::MongoSitecore(settings) => (settings.pollingInterval, "poll"),
             _ => continue,
         };

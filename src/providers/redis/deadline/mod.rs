@@ -22,10 +22,16 @@
 //! A session whose lock is held is in use and does not end.
 //!
 //! **A lock** is a number that only rises. The script that writes looks whether it is still the
-//! session's, so that a request that was robbed changes nothing. It lasts as long as the execution
-//! timeout. **Waiters** have a place in Redis, in the order in which they came; a release calls the
+//! session's, so that a request that was robbed changes nothing. It lasts until it is released or
+//! stolen, but keeps its session from ending for the execution timeout only: then its holder is
+//! gone. **Waiters** have a place in Redis, in the order in which they came; a release calls the
 //! first one, and nobody overtakes it. A waiter that does not ask again within its lease has lost
-//! its place, so that none who died is waited for.
+//! its place, so that none who died is waited for. A request that asks once and does not wait has no
+//! place, so that it blocks nobody.
+//!
+//! **Two requests that both find no session** and store one do not overwrite each other: the first
+//! write stays, the second is refused and counted. What the second wanted to write is lost; to keep
+//! both, they would have to wait for each other, as requests with exclusive access do.
 //!
 //! **When all CD servers are gone**, everything stays for [`RedisDeadline::retention`]: a server that
 //! comes back raises the ends that are due. After that Redis removes all of it but one small counter
@@ -190,12 +196,17 @@ impl DeadlineStore {
             Some((waited_for, number)) if waited_for == id => number,
             _ => turns.enter(),
         };
-        let lease = micros(self.core.design.waiter_lease);
+        let waits = request.waits.get();
+        let lease = match waits {
+            true => micros(self.core.design.waiter_lease),
+            false => micros(Duration::ZERO),
+        };
         let ticket = turns.ticket(number);
         let arguments = [&[ticket.as_bytes()], arguments, &[lease.as_bytes()]].concat();
         let answer = self.eval(request, id, script, &arguments).await;
         let answer = answer.and_then(|reply| read_answer(request, reply));
         match &answer {
+            Ok(GetItem::Locked { .. }) if !waits => turns.leave(number),
             // An answer that was lost may have been a place in the queue, or the lock.
             Ok(GetItem::Locked { .. }) | Err(_) => request.queued.set(Some((id, number))),
             _ => turns.leave(number),

@@ -10,13 +10,17 @@ for _, member in ipairs(members) do
   local key = prefix .. member .. '_Ended'
   if not string.find(member, ':', 1, true) then
     local living = prefix .. member .. '_Session'
-    local fields = redis.call('HMGET', living, 'due', 'until', 'timeout')
+    local fields = redis.call('HMGET', living, 'due', 'until', 'timeout', 'new')
     local due, held_until = tonumber(fields[1]), tonumber(fields[2])
     -- Whoever holds a lock keeps the session alive, and enters its deadline when it is done.
     local at = math.max(due or 0, held_until or 0)
     if at > now then
       redis.call('ZADD', index, at, member)
       redis.call('PEXPIRE', living, math.ceil(fields[3] / 1000) + ARGV[3])
+      moved = moved + 1
+      key = nil
+    elseif fields[4] then
+      discard(member, living)
       moved = moved + 1
       key = nil
     elseif due then

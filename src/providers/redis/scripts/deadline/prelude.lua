@@ -18,14 +18,21 @@ local function retire(id, key, at)
   return member
 end
 
--- The session, without its data; nothing when there is none or its time is up.
+-- Deletes a session that ended before anybody initialised it: there is no end to raise.
+local function discard(id, key)
+  redis.call('DEL', key)
+  redis.call('ZREM', index, id)
+end
+
+-- The session, without its data; nothing when there is none or its time is up. A lock stays until it
+-- is released or stolen; 'until' is how long it keeps its session from ending.
 local function look()
   local fields = redis.call('HMGET', session,
     'timeout', 'due', 'lock', 'until', 'taken', 'holder', 'new')
   local it = {
     timeout = tonumber(fields[1]),
     lock = fields[3],
-    held = fields[4] and tonumber(fields[4]) > now,
+    held = fields[3] ~= false,
     taken = tonumber(fields[5]),
     holder = fields[6],
     new = fields[7] or '',
@@ -33,8 +40,13 @@ local function look()
   if not it.timeout then
     return nil
   end
-  if not it.held and tonumber(fields[2]) <= now then
-    retire(ARGV[1], session, now)
+  local used_until = math.max(tonumber(fields[2]), tonumber(fields[4]) or 0)
+  if used_until <= now then
+    if it.new == '' then
+      retire(ARGV[1], session, now)
+    else
+      discard(ARGV[1], session)
+    end
     return nil
   end
   return it
@@ -76,12 +88,15 @@ local function first_waiter()
   return first
 end
 
--- Gives a ticket its place among the waiters, or keeps it there.
+-- Gives a ticket its place among the waiters, or keeps it there. Who does not wait has no lease and
+-- gets no place: nobody would ever take its turn.
 local function queue(it, ticket, lease)
-  local place = redis.call('HGET', waiters, ticket)
-  place = place and string.match(place, '^%d+') or redis.call('INCR', counter)
-  redis.call('HSET', waiters, ticket, string.format('%s %.0f', place, now + lease))
-  redis.call('PEXPIRE', waiters, math.ceil(lease / 1000))
+  if tonumber(lease) > 0 then
+    local place = redis.call('HGET', waiters, ticket)
+    place = place and string.match(place, '^%d+') or redis.call('INCR', counter)
+    redis.call('HSET', waiters, ticket, string.format('%s %.0f', place, now + lease))
+    redis.call('PEXPIRE', waiters, math.ceil(lease / 1000))
+  end
   if it.held then
     return {'locked', it.lock, now - it.taken, ''}
   end

@@ -1,5 +1,5 @@
 -- Reads the session unless somebody holds its lock; then queues up.
--- ARGV: our ticket, how long our place is kept.
+-- ARGV: our ticket, how long our place is kept or 0 for no place.
 -- Replies: as take.lua, with 'free' instead of 'held'.
 local it = look()
 if not it then
@@ -13,4 +13,8 @@ if redis.call('HDEL', waiters, ARGV[3]) == 1 then
   wake()
 end
 touch(it.timeout)
+-- Only the first to get it is told to initialise it.
+if it.new ~= '' then
+  redis.call('HDEL', session, 'new')
+end
 return {'free', '', redis.call('HGET', session, 'data'), it.new}

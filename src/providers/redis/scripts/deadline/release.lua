@@ -6,6 +6,8 @@ if not it then
 end
 touch(it.timeout)
 if it.lock == ARGV[3] then
+  -- Only the first to get it is told to initialise it.
+  redis.call('HDEL', session, 'new')
   unlock()
   wake()
 end

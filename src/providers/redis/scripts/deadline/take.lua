@@ -1,5 +1,6 @@
 -- Takes the session's lock and reads it; or queues up.
--- ARGV: our ticket, how long the lock lasts, how long our place is kept.
+-- ARGV: our ticket, how long the lock keeps the session from ending, how long our place is kept or
+-- 0 for no place.
 -- Replies: nil for no session; else 'held' or 'locked', the lock, the data or the lock's age,
 -- whether the session is uninitialised.
 local it = look()
