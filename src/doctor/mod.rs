@@ -86,6 +86,8 @@ async fn look(
         ProviderSettings::RedisMicrosoft(_)
         | ProviderSettings::RedisKeyspace(_)
         | ProviderSettings::RedisSitecore(_)
+        | ProviderSettings::RedisMarkers(_)
+        | ProviderSettings::RedisIndex(_)
         | ProviderSettings::RedisDeadline(_) => redis::examine(settings, demand).await,
         ProviderSettings::SqlSitecore(settings) => sql::examine(settings, demand).await,
         ProviderSettings::MongoSitecore(settings) => mongo::examine(settings, demand).await,

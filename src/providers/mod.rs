@@ -140,6 +140,8 @@ impl ProviderSettings {
             Self::RedisMicrosoft(_)
             | Self::RedisKeyspace(_)
             | Self::RedisSitecore(_)
+            | Self::RedisMarkers(_)
+            | Self::RedisIndex(_)
             | Self::RedisDeadline(_) => self.redis().is_some_and(|redis| {
                 matches!(redis.server, redis::settings::RedisServer::Managed(_))
             }),
