@@ -532,5 +532,20 @@ pub const SQL_SITECORE: Capabilities = Capabilities {
         "A session whose time has passed is served until a poller claims it.",
         "On a genuine database the row of the application's name in `Application` remains.",
     ],
-    deviations: &[],
+    // Of the poller what is known is that it claims with a cookie of its own; that a claim lasts, and
+    // that no get looks at the deadline, is ours.
+    deviations: &[
+        Deviation::always(
+            "resurrection",
+            "a get does not look whether the session has expired",
+        ),
+        Deviation::always(
+            "uninitialized_ends_silently",
+            "the poller claims whatever has expired",
+        ),
+        Deviation::always(
+            "crash_between_claim_and_end",
+            "a claim locks the session, and nobody frees it",
+        ),
+    ],
 };
