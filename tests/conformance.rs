@@ -1,6 +1,7 @@
 //! Every provider on its real server, held against the whole contract.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(non_snake_case, reason = "settings have their genuine names")]
 
 mod conformance_support;
 mod redis_support;
@@ -16,7 +17,7 @@ use sessionbench::providers::redis::settings::{
     Claim, MicrosoftVersion, Notifications, Processing, RedisDeadline, RedisKeyspace,
     RedisMicrosoft, RedisSitecore,
 };
-use sessionbench::providers::sql::settings::SqlSitecore;
+use sessionbench::providers::sql::settings::{SqlAsync, SqlSitecore, SqlUniversal};
 use sessionbench::providers::state_server::settings::StateServerSettings;
 use sessionbench::servers::state_server::start_program;
 use std::future::pending;
@@ -131,6 +132,21 @@ fn sitecores_sql_provider_keeps_the_contract_but_where_its_table_says_otherwise(
         ..SqlSitecore::default()
     });
     assert_documented_on_postgres(settings.map(ProviderSettings::SqlSitecore));
+}
+
+#[test]
+fn microsofts_asynchronous_sql_provider_keeps_the_contract_but_where_its_table_says_otherwise() {
+    let settings = [false, true].map(|compressionEnabled| SqlAsync {
+        compressionEnabled,
+        ..SqlAsync::default()
+    });
+    assert_documented_on_postgres(settings.map(ProviderSettings::SqlAsync));
+}
+
+#[test]
+fn the_universal_providers_keep_the_contract_but_where_their_table_says_otherwise() {
+    let settings = SqlUniversal::default();
+    assert_documented_on_postgres([ProviderSettings::SqlUniversal(settings)]);
 }
 
 #[test]

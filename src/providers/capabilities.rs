@@ -92,7 +92,7 @@ impl Detection {
 }
 
 /// Every provider, in the order of the support matrix.
-pub const ALL: [&Capabilities; 8] = [
+pub const ALL: [&Capabilities; 10] = [
     &INPROC,
     &STATE_SERVER,
     &REDIS_MICROSOFT,
@@ -101,6 +101,8 @@ pub const ALL: [&Capabilities; 8] = [
     &REDIS_DEADLINE,
     &MONGO_SITECORE,
     &SQL_SITECORE,
+    &SQL_ASYNC,
+    &SQL_UNIVERSAL,
 ];
 
 /// System.Web's in-process store (facts §3).
@@ -548,4 +550,95 @@ pub const SQL_SITECORE: Capabilities = Capabilities {
             "a claim locks the session, and nobody frees it",
         ),
     ],
+};
+
+/// Microsoft's SqlSessionStateProviderAsync (facts §7.3).
+pub const SQL_ASYNC: Capabilities = Capabilities {
+    name: "sql_async",
+    title: "Microsoft SqlSessionStateProviderAsync",
+    detection: None,
+    expected_lateness: "never",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "columns of the session's row: flag, date and a counter",
+    wait: "poll every 500 ms",
+    steal: "module, at the execution timeout by the database's clock",
+    sliding: "every get, also of a waiter; update, release, reset",
+    round_trips: RoundTrips {
+        dirty: 2,
+        clean: 2,
+        read_only: 1,
+        reset: 1,
+        stale_dirty: 4,
+        stale_clean: 4,
+        new_visit: 1,
+        abandon: 2,
+        poll: 1,
+    },
+    managed_server: Some("postgresql"),
+    notes: &[
+        "Raises no session end, so it cannot hold shared state and no visit is committed.",
+        "A session whose time has passed is served, and lives on, until a purge deletes it.",
+        "Expired sessions are deleted at the end of a request, every 30 s by every web server: without \
+         visitors never.",
+        "A write whose lock was stolen and not yet taken again overwrites the session.",
+        "The genuine default, `repositoryType: FrameworkCompat` on the tables of aspnet_regsql, is not \
+         there; nor are tables in memory.",
+    ],
+    deviations: &[
+        Deviation::always(
+            "resurrection",
+            "no procedure looks at the deadline, and only a purge deletes",
+        ),
+        Deviation::always(
+            "end_raised",
+            "its `SetItemExpireCallback` says that it raises none",
+        ),
+        Deviation::with(
+            "skipKeepAliveWhenUnused",
+            "true",
+            "slide_reset",
+            "a request that does not need its session leaves its timeout alone",
+        ),
+    ],
+};
+
+/// Microsoft.AspNet.Providers (facts §8).
+pub const SQL_UNIVERSAL: Capabilities = Capabilities {
+    name: "sql_universal",
+    title: "Microsoft ASP.NET Universal Providers",
+    detection: None,
+    expected_lateness: "never",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "columns of the session's row: flag and date; the cookie is always 0",
+    wait: "poll every 500 ms",
+    steal: "never: the age that the module sees is below 60 s",
+    sliding: "every get, also of a waiter; reset; not update, not release",
+    round_trips: RoundTrips {
+        dirty: 4,
+        clean: 4,
+        read_only: 2,
+        reset: 2,
+        stale_dirty: 7,
+        stale_clean: 7,
+        new_visit: 2,
+        abandon: 4,
+        poll: 2,
+    },
+    managed_server: Some("postgresql"),
+    notes: &[
+        "Raises no session end, so it cannot hold shared state and no visit is committed.",
+        "A lock whose holder is gone stays until the session expires, and each poll of a waiter puts \
+         that off.",
+        "Whoever writes last wins, with or without the lock.",
+        "A visitor who comes back after the deadline finds nothing, and what is written before a purge \
+         is lost.",
+        "Every session takes at least 7000 bytes, and is read whole by every operation.",
+        "The package's source is not public: this is its nearest public descendant.",
+    ],
+    deviations: &[Deviation::always(
+        "end_raised",
+        "its `SetItemExpireCallback` says that it raises none",
+    )],
 };

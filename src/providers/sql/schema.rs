@@ -53,6 +53,12 @@ pub enum SchemaError {
          or have sessionbench create one with `schema: create`", .0.join(", ")
     )]
     Missing(Vec<String>),
+    /// The table is missing, of a provider without procedures.
+    #[error(
+        "the database has no table {}, or its user may not see it: name a session database, \
+         or have sessionbench create one with `schema: create`", .0.join(", ")
+    )]
+    MissingTable(Vec<String>),
     /// A procedure is another than the one of this name.
     #[error(
         "the procedure {procedure} has no parameter `{parameter}` here: it is another provider's"
@@ -179,6 +185,9 @@ impl Schema {
     /// # Errors
     /// What is wrong, or the database cannot be asked.
     pub async fn check_existing(&self, connection: &mut Connection) -> Result<(), SchemaError> {
+        if self.procedures.is_empty() {
+            return self.check_tables(connection).await;
+        }
         let text = match connection.dialect() {
             Dialect::Postgres => format!(
                 "SELECT p.proname::text, a.name, \
@@ -228,6 +237,20 @@ impl Schema {
             }
         }
         Ok(())
+    }
+
+    /// Makes sure that the tables are there. Those behind procedures are the procedures' own affair.
+    async fn check_tables(&self, connection: &mut Connection) -> Result<(), SchemaError> {
+        let there: BTreeSet<String> = found(self.marks(connection).await?)
+            .map(|(name, _)| name)
+            .collect();
+        let is_missing = |name: &&str| !there.contains(*name);
+        let names = self.tables.iter().copied();
+        let missing: Vec<String> = names.filter(is_missing).map(str::to_owned).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(SchemaError::MissingTable(missing))
     }
 
     /// Names and marks of whatever has one of our names.
