@@ -8,6 +8,7 @@ use sessionbench::providers::redis::settings::{RedisDeadline, RedisSettings};
 use sessionbench::providers::{ProviderSettings, Seat};
 use sessionbench::quantity::Span;
 use sessionbench::session::{GetItem, Minutes, Noticed, SessionStateStore, StoreError};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -628,16 +629,20 @@ fn a_cluster_node_runs_every_script_and_all_keys_of_a_session_lie_in_one_slot() 
             ],
         )
         .await;
+        let node_itself = RefCell::new(raw(&node.address()));
+        let cluster = |words: &[&str]| -> String {
+            let mut command = redis::cmd("CLUSTER");
+            command.arg(words);
+            command.query(&mut *node_itself.borrow_mut()).unwrap()
+        };
+        cluster(&["ADDSLOTSRANGE", "0", "16383"]);
+        until("the cluster is up", || {
+            cluster(&["INFO"]).contains("cluster_state:ok")
+        })
+        .await;
         let bench = bench(RedisDeadline {
             redis: on(&node.address()),
             ..settings()
-        })
-        .await;
-        let _: String = bench.ask("CLUSTER ADDSLOTSRANGE 0 16383");
-        until("the cluster is up", || {
-            bench
-                .ask::<String>("CLUSTER INFO")
-                .contains("cluster_state:ok")
         })
         .await;
         let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;

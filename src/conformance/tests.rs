@@ -480,7 +480,11 @@ fn every_documented_deviation_is_of_a_known_behaviour_and_under_a_setting_that_e
 
 /// A provider's settings by default.
 fn defaults(name: &str) -> serde_json::Map<String, serde_json::Value> {
-    let block = serde_json::json!({ name: {} });
+    // There is no managed MongoDB server, so its block must name one.
+    let block = match name {
+        "mongo_sitecore" => serde_json::json!({ name: { "server": "mongodb://h" } }),
+        _ => serde_json::json!({ name: {} }),
+    };
     let settings: ProviderSettings = serde_json::from_value(block).unwrap();
     settings.without_server()
 }

@@ -1,9 +1,9 @@
 //! The ledger, told by hand what happened. Timeouts are one minute, unless a test says otherwise.
 
 use super::*;
-use crate::result::Invariant;
-use crate::session::Item;
-use crate::session::observer::{RequestNumber, ServerIndex};
+use crate::result::{Invariant, SessionEnds};
+use crate::session::observer::{Grant, Release, RequestNumber, ServerIndex, Written};
+use crate::session::{EndNotice, Item, Minutes, Noticed, Stamp};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -1,0 +1,130 @@
+//! The end of the books: sessions that are long over are forgotten on the way, the others counted
+//! when the run is over.
+
+use super::Ledger;
+use crate::clock::Instant;
+use crate::measure::integrity::{Integrity, Promise};
+use crate::measure::life::Life;
+use crate::result::SessionEnds;
+use crate::session::SessionId;
+use std::mem::take;
+use std::time::Duration;
+
+/// How long an ended session is remembered, so that a second end or a use after it is recognised.
+const REMEMBERED: Duration = Duration::from_secs(120);
+
+impl Ledger {
+    /// Forgets sessions that ended long ago, so that memory does not grow with the run.
+    pub fn forget_old(&mut self, now: Instant, integrity: &mut Integrity) {
+        let (minute, raises) = (self.minute, self.design.detection.is_some());
+        let over = |life: &Life| match life.ends {
+            0 => life.born && !raises && life.due(minute) + REMEMBERED < now,
+            _ => life.holder.is_none() && life.ended + REMEMBERED < now,
+        };
+        let mut old: Vec<(SessionId, Life)> = Vec::new();
+        self.lives.retain(|id, life| {
+            let over = over(life);
+            if over {
+                old.push((*id, take(life)));
+            }
+            !over
+        });
+        self.superseded.retain(|id, lives| {
+            let over = lives.extract_if(.., |life| over(life));
+            old.extend(over.map(|life| (*id, life)));
+            !lives.is_empty()
+        });
+        for (id, life) in old {
+            self.close(id, &life, now, integrity);
+        }
+    }
+
+    /// Adds a life to the final counts.
+    fn close(&mut self, id: SessionId, life: &Life, now: Instant, integrity: &mut Integrity) {
+        if !life.born {
+            return;
+        }
+        let due = life.due(self.minute);
+        let alive = life.ends == 0 && due >= now;
+        match life.ends {
+            0 if alive => self.counts.alive += 1,
+            0 => {
+                self.counts.missed += 1;
+                let overdue = now.since(due);
+                integrity.checked(Promise::EndsOnce);
+                let found = || format!("not ended {overdue:.1?} after it was due");
+                integrity.broken(Promise::EndsOnce, now, Some(id), found);
+                if due >= self.measured_from {
+                    self.counts.overdue.record_duration(overdue);
+                }
+            }
+            1 => self.counts.ended_once += 1,
+            _ => self.counts.ended_more += 1,
+        }
+        let performed = u64::from(life.performed);
+        let views = &mut self.page_views;
+        match life.committed() {
+            Some(committed) => {
+                let kept = performed.min(committed.into());
+                views.committed += kept;
+                views.lost_in_visit += performed - kept;
+            }
+            None if alive => {
+                let kept = performed.min(life.expected.pages.into());
+                views.alive += kept;
+                views.lost_in_visit += performed - kept;
+            }
+            None => views.lost_with_visit += performed,
+        }
+    }
+
+    /// Closes the ledger: what has not ended by now never does.
+    #[must_use]
+    pub fn finish(&mut self, now: Instant, integrity: &mut Integrity) -> SessionEnds {
+        let (lives, superseded) = (take(&mut self.lives), take(&mut self.superseded));
+        let mut all: Vec<(SessionId, &Life)> = lives.iter().map(|(id, life)| (*id, life)).collect();
+        all.extend(
+            (superseded.iter()).flat_map(|(id, lives)| lives.iter().map(|life| (*id, life))),
+        );
+        // In the order of ids, so that the first offenders are the same in every run.
+        all.sort_by_key(|(id, _)| *id);
+        for (id, life) in all {
+            self.close(id, life, now, integrity);
+        }
+        let views = &self.page_views;
+        integrity.checked_times(Promise::PageViewsConserved, views.performed);
+        let lost = views.lost_in_visit + views.lost_with_visit;
+        integrity.broken_times(Promise::PageViewsConserved, lost);
+        let counts = &self.counts;
+        SessionEnds {
+            kind: self.kind.name().to_owned(),
+            supported: self.design.detection.is_some(),
+            started: counts.started,
+            ended_once: counts.ended_once,
+            ended_more: counts.ended_more,
+            missed: counts.missed,
+            alive: counts.alive,
+            duplicates: counts.duplicates,
+            premature: counts.premature,
+            used_after_end: counts.used_after_end,
+            resurrected: counts.resurrected,
+            vanished: counts.vanished,
+            abandoned: counts.abandoned,
+            without_data: counts.without_data,
+            handler_failed: counts.handler_failed,
+            unknown: counts.unknown,
+            empty: counts.empty,
+            contact_gone: counts.contact_gone,
+            lateness: counts.lateness.distribution(),
+            earliness: counts.earliness.distribution(),
+            lateness_by_cause: counts
+                .by_cause
+                .iter()
+                .map(|(cause, values)| ((*cause).to_owned(), values.distribution()))
+                .collect(),
+            due_uncertainty: counts.due_uncertainty.distribution(),
+            handler: counts.handler.distribution(),
+            overdue: counts.overdue.distribution(),
+        }
+    }
+}
