@@ -33,7 +33,7 @@ on_both_databases! {
     nobody_can_tell_one_universal_lock_from_the_next
     of_two_that_take_a_universal_lock_at_once_one_is_refused
     a_universal_locks_age_is_below_a_minute_and_each_poll_prolongs_the_session
-    an_expired_universal_session_is_neither_served_nor_replaced_until_it_is_purged
+    an_expired_universal_session_is_neither_served_nor_replaced
 }
 
 /// Eight digits of `/LM/W3SVC/1/ROOT`.
@@ -76,8 +76,10 @@ fn row_id(id: SessionId) -> String {
 
 async fn write(store: &Store, id: SessionId, text: &str, lock: Option<&LockId>) {
     let written = item(text);
-    let writing = store.set_and_release_item_exclusive(&request(), id, &written, lock, false);
-    writing.await.unwrap();
+    store
+        .set_and_release_item_exclusive(&request(), id, &written, lock, false)
+        .await
+        .unwrap();
 }
 
 async fn read(store: &Store, id: SessionId) -> Option<String> {
@@ -93,8 +95,10 @@ async fn steal(store: &Store, id: SessionId) {
     let GetItem::Locked { lock, .. } = asked else {
         panic!("not locked: {asked:?}");
     };
-    let releasing = store.release_item_exclusive(&request(), id, &lock);
-    releasing.await.unwrap();
+    store
+        .release_item_exclusive(&request(), id, &lock)
+        .await
+        .unwrap();
 }
 
 /// Names of a table's columns.
@@ -184,8 +188,10 @@ async fn a_row_of_the_asynchronous_provider_is_read_and_ours_is_alike(kind: Kind
     assert_is_the_sample(&take(&store, &request(), id(7)).await.item);
     bench.change("DELETE FROM \"ASPNetSessionState\"").await;
     let sample = Item::decode(&frame()).unwrap();
-    let storing = store.set_and_release_item_exclusive(&request(), id(7), &sample, None, true);
-    storing.await.unwrap();
+    store
+        .set_and_release_item_exclusive(&request(), id(7), &sample, None, true)
+        .await
+        .unwrap();
     let rows = bench
         .ask(
             "SELECT \"SessionId\", \"LockCookie\", \"Timeout\", \"Locked\", \"SessionItemLong\", \
@@ -237,8 +243,10 @@ async fn an_uninitialised_session_asks_for_its_start_once(kind: Kind) {
     let store = bench.open(&seat(0)).await;
     store_new(&store, id(7), "hello").await;
     for number in [7, 8] {
-        let creating = store.create_uninitialized_item(&request(), id(number), Minutes(20));
-        creating.await.unwrap();
+        store
+            .create_uninitialized_item(&request(), id(number), Minutes(20))
+            .await
+            .unwrap();
     }
     assert_eq!(read(&store, id(7)).await.as_deref(), Some("hello"));
     let found = take(&store, &request(), id(8)).await;
@@ -261,15 +269,18 @@ async fn an_expired_session_is_served_and_lives_on(kind: Kind) {
 }
 
 async fn the_end_of_a_request_purges_every_30_s(kind: Kind) {
-    for (bench, table) in [
-        (asynchronous(kind).await, "ASPNetSessionState"),
-        (universal(kind).await, "Sessions"),
-    ] {
+    let tables = ["ASPNetSessionState", "Sessions"];
+    for table in tables {
+        // Boxed, for the stack of a test is small.
+        let bench = match table {
+            "Sessions" => Box::pin(universal(kind)).await,
+            _ => Box::pin(asynchronous(kind)).await,
+        };
         let store = bench.open(&seat(0)).await;
         store_new(&store, id(7), "hello").await;
         expire(&bench, table).await;
         store.end_request(&request()).await.unwrap();
-        until_purged(&bench, table).await;
+        Box::pin(until_purged(&bench, table)).await;
         store_new(&store, id(8), "hello").await;
         expire(&bench, table).await;
         let purges = bench.provider.background_work().ticks;
@@ -385,8 +396,10 @@ async fn a_row_of_the_universal_providers_is_read_and_ours_is_alike(kind: Kind) 
     assert_is_the_sample(&take(&store, &request(), id(7)).await.item);
     bench.change("DELETE FROM \"Sessions\"").await;
     let sample = Item::decode(&frame()).unwrap();
-    let storing = store.set_and_release_item_exclusive(&request(), id(7), &sample, None, true);
-    storing.await.unwrap();
+    store
+        .set_and_release_item_exclusive(&request(), id(7), &sample, None, true)
+        .await
+        .unwrap();
     let rows = bench
         .ask(
             "SELECT \"SessionId\", \"LockCookie\", \"Locked\", \"SessionItem\", \"Flags\", \
@@ -455,22 +468,18 @@ async fn a_universal_locks_age_is_below_a_minute_and_each_poll_prolongs_the_sess
     bench.end().await;
 }
 
-async fn an_expired_universal_session_is_neither_served_nor_replaced_until_it_is_purged(
-    kind: Kind,
-) {
+async fn an_expired_universal_session_is_neither_served_nor_replaced(kind: Kind) {
     let bench = universal(kind).await;
     let store = bench.open(&seat(0)).await;
     store_new(&store, id(7), "hello").await;
     expire(&bench, "Sessions").await;
     assert_eq!(read(&store, id(7)).await, None);
-    let creating = store.create_uninitialized_item(&request(), id(7), Minutes(20));
-    creating.await.unwrap();
+    store
+        .create_uninitialized_item(&request(), id(7), Minutes(20))
+        .await
+        .unwrap();
     store_new(&store, id(7), "lost").await;
     assert_eq!(read(&store, id(7)).await, None);
     assert_eq!(count(&bench, "Sessions").await, 1);
-    store.end_request(&request()).await.unwrap();
-    until_purged(&bench, "Sessions").await;
-    store_new(&store, id(7), "kept").await;
-    assert_eq!(read(&store, id(7)).await.as_deref(), Some("kept"));
     bench.end().await;
 }

@@ -590,6 +590,7 @@ pub const SQL_ASYNC: Capabilities = Capabilities {
             "resurrection",
             "no procedure looks at the deadline, and only a purge deletes",
         ),
+        Deviation::always("expires", "it stays until a purge deletes it"),
         Deviation::always(
             "end_raised",
             "its `SetItemExpireCallback` says that it raises none",
@@ -637,8 +638,34 @@ pub const SQL_UNIVERSAL: Capabilities = Capabilities {
         "Every session takes at least 7000 bytes, and is read whole by every operation.",
         "The package's source is not public: this is its nearest public descendant.",
     ],
-    deviations: &[Deviation::always(
-        "end_raised",
-        "its `SetItemExpireCallback` says that it raises none",
-    )],
+    deviations: &[
+        Deviation::always(
+            "end_raised",
+            "its `SetItemExpireCallback` says that it raises none",
+        ),
+        Deviation::always(
+            "missing_stays_missing",
+            "a write to a session that is gone fails",
+        ),
+        Deviation::always("lock_ids_differ", "every lock's cookie is 0"),
+        Deviation::always("foreign_lock_id_write", "a write looks at no lock"),
+        Deviation::always(
+            "foreign_lock_id_release",
+            "every holder has the same cookie",
+        ),
+        Deviation::always("remove_foreign_lock", "every holder has the same cookie"),
+        Deviation::always(
+            "slide_update",
+            "a write leaves the deadline where the get put it",
+        ),
+        Deviation::always("slide_release", "a release frees the lock and nothing else"),
+        Deviation::always(
+            "timeout_change_prolongs",
+            "a new timeout counts from the next get on",
+        ),
+        Deviation::always(
+            "uninitialized_never_overwrites",
+            "nothing is overwritten, but every new session carries the mark, also one with data",
+        ),
+    ],
 };

@@ -293,11 +293,13 @@ impl SessionStateStore for AsyncStore {
     }
 
     async fn end_request(&self, _request: &RequestContext) -> Result<(), StoreError> {
-        let pool = Rc::clone(&self.pool);
-        self.purge.at_the_end_of_a_request(async move {
-            let call = Call::new("DeleteExpiredSessionState");
-            pool.call(&RequestContext::default(), &call).await?;
-            Ok(())
+        self.purge.at_the_end_of_a_request(|| {
+            let pool = Rc::clone(&self.pool);
+            Box::pin(async move {
+                let call = Call::new("DeleteExpiredSessionState");
+                pool.call(&RequestContext::default(), &call).await?;
+                Ok(())
+            })
         });
         Ok(())
     }

@@ -11,9 +11,9 @@ use super::pool::{Connection, Pool};
 use crate::clock::{self, Instant, Task};
 use crate::providers::BackgroundWork;
 use crate::session::{RequestContext, SessionId};
+use futures_util::future::LocalBoxFuture;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
-use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -136,7 +136,7 @@ impl Purge {
     /// and the next request tries again.
     pub fn at_the_end_of_a_request(
         self: &Rc<Self>,
-        deleting: impl Future<Output = Result<(), SqlError>> + 'static,
+        delete: impl FnOnce() -> LocalBoxFuture<'static, Result<(), SqlError>>,
     ) {
         let due = self
             .last
@@ -145,7 +145,7 @@ impl Purge {
         if !due || self.under_way.replace(true) {
             return;
         }
-        let purge = Rc::clone(self);
+        let (purge, deleting) = (Rc::clone(self), delete());
         let task = clock::spawn(async move {
             let deleted = deleting.await;
             let mut work = purge.work.borrow_mut();

@@ -401,15 +401,17 @@ impl SessionStateStore for UniversalStore {
     /// Entity Framework reads the expired rows, whole, and deletes one after the other in one
     /// transaction; it is a single statement here.
     async fn end_request(&self, _request: &RequestContext) -> Result<(), StoreError> {
-        let pool = Rc::clone(&self.pool);
-        self.purge.at_the_end_of_a_request(async move {
-            let expired = [Value::Time(clock::utc())];
-            let text = "DELETE FROM \"Sessions\" WHERE \"Expires\" < $1";
-            pool.run(&RequestContext::default(), async |connection| {
-                rows::query(connection, text, &expired).await
+        self.purge.at_the_end_of_a_request(|| {
+            let pool = Rc::clone(&self.pool);
+            Box::pin(async move {
+                let expired = [Value::Time(clock::utc())];
+                let text = "DELETE FROM \"Sessions\" WHERE \"Expires\" < $1";
+                pool.run(&RequestContext::default(), async |connection| {
+                    rows::query(connection, text, &expired).await
+                })
+                .await?;
+                Ok(())
             })
-            .await?;
-            Ok(())
         });
         Ok(())
     }
