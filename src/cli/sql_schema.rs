@@ -3,7 +3,7 @@
 use super::Outcome;
 use crate::providers::sql::connection_string::Dialect;
 use crate::providers::sql::schema::{self, Schema};
-use crate::providers::sql::sitecore;
+use crate::providers::sql::{asynchronous, sitecore, universal};
 use clap::{Args, ValueEnum};
 
 /// Arguments of `sql-schema`.
@@ -23,6 +23,12 @@ pub enum SqlProvider {
     /// Sitecore's
     #[value(name = "sql_sitecore")]
     Sitecore,
+    /// Microsoft's asynchronous provider's
+    #[value(name = "sql_async")]
+    Async,
+    /// The Universal Providers'
+    #[value(name = "sql_universal")]
+    Universal,
 }
 
 /// A kind of database.
@@ -41,6 +47,8 @@ pub enum Database {
 pub fn sql_schema(arguments: &SqlSchemaArguments) -> anyhow::Result<Outcome> {
     let schema: &Schema = match arguments.provider {
         SqlProvider::Sitecore => &sitecore::SCHEMA,
+        SqlProvider::Async => &asynchronous::SCHEMA,
+        SqlProvider::Universal => &universal::SCHEMA,
     };
     let dialect = match arguments.database {
         Database::Mssql => Dialect::SqlServer,

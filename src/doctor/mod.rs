@@ -89,7 +89,9 @@ async fn look(
         | ProviderSettings::RedisMarkers(_)
         | ProviderSettings::RedisIndex(_)
         | ProviderSettings::RedisDeadline(_) => redis::examine(settings, demand).await,
-        ProviderSettings::SqlSitecore(settings) => sql::examine(settings, demand).await,
+        ProviderSettings::SqlSitecore(_)
+        | ProviderSettings::SqlAsync(_)
+        | ProviderSettings::SqlUniversal(_) => sql::examine(settings, demand).await,
         ProviderSettings::MongoSitecore(settings) => mongo::examine(settings, demand).await,
         ProviderSettings::StateServer(settings) => state_server::examine(settings, demand).await,
         ProviderSettings::Inproc(_) => Ok((None, inproc::judge(demand))),

@@ -10,7 +10,6 @@ use super::server;
 use crate::providers::sql::connection_string::Dialect;
 use crate::providers::sql::schema::SchemaError;
 use crate::providers::sql::settings::SchemaOrigin;
-use crate::providers::sql::settings::SqlSitecore;
 use crate::providers::sql::survey::{Survey, survey};
 use crate::providers::{ConnectError, ProviderSettings, ServerInfo};
 
@@ -19,7 +18,7 @@ use crate::providers::{ConnectError, ProviderSettings, ServerInfo};
 /// # Errors
 /// See [`ConnectError`].
 pub async fn examine(
-    settings: &SqlSitecore,
+    settings: &ProviderSettings,
     demand: &Demand,
 ) -> Result<(Option<ServerInfo>, Vec<Finding>), ConnectError> {
     let survey = survey(settings).await?;
@@ -27,8 +26,7 @@ pub async fn examine(
     Ok((Some(survey.server), findings))
 }
 
-fn judge(settings: &SqlSitecore, demand: &Demand, survey: &Survey) -> Vec<Finding> {
-    let provider = ProviderSettings::SqlSitecore(settings.clone());
+fn judge(settings: &ProviderSettings, demand: &Demand, survey: &Survey) -> Vec<Finding> {
     let version = Finding::new(
         Severity::Ok,
         "version",
@@ -39,10 +37,10 @@ fn judge(settings: &SqlSitecore, demand: &Demand, survey: &Survey) -> Vec<Findin
         survey.pulse.clock,
         "Sessions expire and locks grow old by the database's clock; lateness is measured by ours.",
     );
-    let mut findings = vec![version, server::round_trip(&survey.pulse, &provider)];
+    let mut findings = vec![version, server::round_trip(&survey.pulse, settings)];
     findings.extend(clock);
-    findings.extend(procedures(settings.sql.schema, survey));
-    findings.extend(rights(settings.sql.schema, survey));
+    findings.extend(procedures(survey.schema, survey));
+    findings.extend(rights(survey.schema, survey));
     findings.extend(connections(demand, survey));
     findings.extend(match survey.dialect {
         Dialect::Postgres => postgres(survey),

@@ -193,7 +193,13 @@ fn sql_sitecore(attributes: &mut Attributes<'_>, kind: StoreKind) -> Result<Bloc
 fn sql_async(attributes: &mut Attributes<'_>, kind: StoreKind) -> Result<Block, ImportError> {
     let mut block = Block::with_real_minutes("sql_async");
     sql_server(&mut block, attributes, kind)?;
-    block.text("repositoryType", attributes.text("repositoryType"));
+    block.set("schema", Some("existing"));
+    let repository = attributes.text("repositoryType");
+    if repository.is_none() {
+        // What the provider takes by itself.
+        block.set("repositoryType", Some("FrameworkCompat"));
+    }
+    block.text("repositoryType", repository);
     block.text("sessionTableName", attributes.text("sessionTableName"));
     block.set("maxRetryNumber", attributes.number("maxRetryNumber", ANY)?);
     block.set("retryInterval", attributes.number("retryInterval", ANY)?);
@@ -205,6 +211,7 @@ fn sql_async(attributes: &mut Attributes<'_>, kind: StoreKind) -> Result<Block, 
 fn sql_universal(attributes: &mut Attributes<'_>, kind: StoreKind) -> Result<Block, ImportError> {
     let mut block = Block::with_real_minutes("sql_universal");
     sql_server(&mut block, attributes, kind)?;
+    block.set("schema", Some("existing"));
     block.text("applicationName", attributes.text("applicationName"));
     Ok(block)
 }

@@ -92,7 +92,7 @@ impl Detection {
 }
 
 /// Every provider, in the order of the support matrix.
-pub const ALL: [&Capabilities; 10] = [
+pub const ALL: [&Capabilities; 12] = [
     &INPROC,
     &STATE_SERVER,
     &REDIS_MICROSOFT,
@@ -103,6 +103,8 @@ pub const ALL: [&Capabilities; 10] = [
     &REDIS_DEADLINE,
     &MONGO_SITECORE,
     &SQL_SITECORE,
+    &SQL_ASYNC,
+    &SQL_UNIVERSAL,
 ];
 
 /// System.Web's in-process store (facts §3).
@@ -712,5 +714,140 @@ pub const SQL_SITECORE: Capabilities = Capabilities {
         "A session whose time has passed is served until a poller claims it.",
         "On a genuine database the row of the application's name in `Application` remains.",
     ],
-    deviations: &[],
+    // Of the poller what is known is that it claims with a cookie of its own; that a claim lasts, and
+    // that no get looks at the deadline, is ours.
+    deviations: &[
+        Deviation::always(
+            "resurrection",
+            "a get does not look whether the session has expired",
+        ),
+        Deviation::always(
+            "uninitialized_ends_silently",
+            "the poller claims whatever has expired",
+        ),
+        Deviation::always(
+            "crash_between_claim_and_end",
+            "a claim locks the session, and nobody frees it",
+        ),
+    ],
+};
+
+/// Microsoft's SqlSessionStateProviderAsync (facts §7.3).
+pub const SQL_ASYNC: Capabilities = Capabilities {
+    name: "sql_async",
+    title: "Microsoft SqlSessionStateProviderAsync",
+    detection: None,
+    expected_lateness: "never",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "columns of the session's row: flag, date and a counter",
+    wait: "poll every 500 ms",
+    steal: "module, at the execution timeout by the database's clock",
+    sliding: "every get, also of a waiter; update, release, reset",
+    round_trips: RoundTrips {
+        dirty: 2,
+        clean: 2,
+        read_only: 1,
+        reset: 1,
+        stale_dirty: 4,
+        stale_clean: 4,
+        new_visit: 1,
+        abandon: 2,
+        poll: 1,
+        by_chance: 0,
+    },
+    managed_server: Some("postgresql"),
+    notes: &[
+        "Raises no session end, so it cannot hold shared state and no visit is committed.",
+        "A session whose time has passed is served, and lives on, until a purge deletes it.",
+        "Expired sessions are deleted at the end of a request, every 30 s by every web server: without \
+         visitors never.",
+        "A write whose lock was stolen and not yet taken again overwrites the session.",
+        "The genuine default, `repositoryType: FrameworkCompat` on the tables of aspnet_regsql, is not \
+         there; nor are tables in memory.",
+    ],
+    deviations: &[
+        Deviation::always(
+            "resurrection",
+            "no procedure looks at the deadline, and only a purge deletes",
+        ),
+        Deviation::always("expires", "it stays until a purge deletes it"),
+        Deviation::always(
+            "end_raised",
+            "its `SetItemExpireCallback` says that it raises none",
+        ),
+        Deviation::with(
+            "skipKeepAliveWhenUnused",
+            &["true"],
+            "slide_reset",
+            "a request that does not need its session leaves its timeout alone",
+        ),
+    ],
+};
+
+/// Microsoft.AspNet.Providers (facts §8).
+pub const SQL_UNIVERSAL: Capabilities = Capabilities {
+    name: "sql_universal",
+    title: "Microsoft ASP.NET Universal Providers",
+    detection: None,
+    expected_lateness: "never",
+    out_of_process: true,
+    virtual_time: false,
+    lock: "columns of the session's row: flag and date; the cookie is always 0",
+    wait: "poll every 500 ms",
+    steal: "never: the age that the module sees is below 60 s",
+    sliding: "every get, also of a waiter; reset; not update, not release",
+    round_trips: RoundTrips {
+        dirty: 4,
+        clean: 4,
+        read_only: 2,
+        reset: 2,
+        stale_dirty: 7,
+        stale_clean: 7,
+        new_visit: 2,
+        abandon: 4,
+        poll: 2,
+        by_chance: 0,
+    },
+    managed_server: Some("postgresql"),
+    notes: &[
+        "Raises no session end, so it cannot hold shared state and no visit is committed.",
+        "A lock whose holder is gone stays until the session expires, and each poll of a waiter puts \
+         that off.",
+        "Whoever writes last wins, with or without the lock.",
+        "A visitor who comes back after the deadline finds nothing, and what is written before a purge \
+         is lost.",
+        "Every session takes at least 7000 bytes, and is read whole by every operation.",
+        "The package's source is not public: this is its nearest public descendant.",
+    ],
+    deviations: &[
+        Deviation::always(
+            "end_raised",
+            "its `SetItemExpireCallback` says that it raises none",
+        ),
+        Deviation::always(
+            "missing_stays_missing",
+            "a write to a session that is gone fails",
+        ),
+        Deviation::always("lock_ids_differ", "every lock's cookie is 0"),
+        Deviation::always("foreign_lock_id_write", "a write looks at no lock"),
+        Deviation::always(
+            "foreign_lock_id_release",
+            "every holder has the same cookie",
+        ),
+        Deviation::always("remove_foreign_lock", "every holder has the same cookie"),
+        Deviation::always(
+            "slide_update",
+            "a write leaves the deadline where the get put it",
+        ),
+        Deviation::always("slide_release", "a release frees the lock and nothing else"),
+        Deviation::always(
+            "timeout_change_prolongs",
+            "a new timeout counts from the next get on",
+        ),
+        Deviation::always(
+            "uninitialized_never_overwrites",
+            "nothing is overwritten, but every new session carries the mark, also one with data",
+        ),
+    ],
 };

@@ -49,6 +49,10 @@ pub enum ProviderSettings {
     RedisDeadline(redis::settings::RedisDeadline),
     /// Sitecore's SQL provider over its stored procedures, on SQL Server and on PostgreSQL.
     SqlSitecore(sql::settings::SqlSitecore),
+    /// Microsoft's SqlSessionStateProviderAsync.
+    SqlAsync(sql::settings::SqlAsync),
+    /// Microsoft.AspNet.Providers, the Universal Providers.
+    SqlUniversal(sql::settings::SqlUniversal),
     /// Sitecore's MongoDB provider, with a poller for session end.
     MongoSitecore(mongo::settings::MongoSitecore),
     /// System.Web's client of the ASP.NET state server.
@@ -68,6 +72,8 @@ impl ProviderSettings {
             Self::RedisIndex(_) => &capabilities::REDIS_INDEX,
             Self::RedisDeadline(_) => &capabilities::REDIS_DEADLINE,
             Self::SqlSitecore(_) => &capabilities::SQL_SITECORE,
+            Self::SqlAsync(_) => &capabilities::SQL_ASYNC,
+            Self::SqlUniversal(_) => &capabilities::SQL_UNIVERSAL,
             Self::MongoSitecore(_) => &capabilities::MONGO_SITECORE,
             Self::StateServer(_) => &capabilities::STATE_SERVER,
         }
@@ -107,12 +113,13 @@ impl ProviderSettings {
             | Self::RedisIndex(_)
             | Self::RedisDeadline(_)
             | Self::MongoSitecore(_) => None,
-            Self::SqlSitecore(settings) => match settings.sql.schema {
-                sql::settings::SchemaOrigin::Create => None,
-                sql::settings::SchemaOrigin::Existing => {
-                    Some("procedures that exist already count in whole minutes")
-                }
-            },
+            Self::SqlSitecore(_) | Self::SqlAsync(_) | Self::SqlUniversal(_) => {
+                let existing = |sql: &sql::settings::SqlSettings| {
+                    sql.schema == sql::settings::SchemaOrigin::Existing
+                };
+                (self.sql().is_some_and(existing))
+                    .then_some("procedures that exist already count in whole minutes")
+            }
             Self::StateServer(settings) => match settings.server {
                 state_server::settings::Server::Managed => None,
                 state_server::settings::Server::ConnectionString(_) => {
@@ -128,12 +135,9 @@ impl ProviderSettings {
         match self {
             Self::Inproc(_) => true,
             Self::MongoSitecore(_) => false,
-            Self::SqlSitecore(settings) => {
-                matches!(
-                    settings.sql.server,
-                    sql::settings::DatabaseServer::Managed(_)
-                )
-            }
+            Self::SqlSitecore(_) | Self::SqlAsync(_) | Self::SqlUniversal(_) => self
+                .sql()
+                .is_some_and(|sql| matches!(sql.server, sql::settings::DatabaseServer::Managed(_))),
             Self::StateServer(settings) => {
                 settings.server == state_server::settings::Server::Managed
             }
@@ -155,7 +159,9 @@ impl ProviderSettings {
             Self::Inproc(_)
             | Self::MongoSitecore(_)
             | Self::StateServer(_)
-            | Self::SqlSitecore(_) => None,
+            | Self::SqlSitecore(_)
+            | Self::SqlAsync(_)
+            | Self::SqlUniversal(_) => None,
             Self::RedisMicrosoft(settings) => Some(&settings.redis),
             Self::RedisKeyspace(settings) => Some(&settings.redis),
             Self::RedisSitecore(settings) => Some(&settings.redis),
@@ -169,6 +175,8 @@ impl ProviderSettings {
     pub fn sql(&self) -> Option<&sql::settings::SqlSettings> {
         match self {
             Self::SqlSitecore(settings) => Some(&settings.sql),
+            Self::SqlAsync(settings) => Some(&settings.sql),
+            Self::SqlUniversal(settings) => Some(&settings.sql),
             _ => None,
         }
     }
@@ -383,7 +391,9 @@ pub async fn connect(
         | ProviderSettings::RedisMarkers(_)
         | ProviderSettings::RedisIndex(_)
         | ProviderSettings::RedisDeadline(_) => redis::connect(settings, application).await,
-        ProviderSettings::SqlSitecore(_) => sql::connect(settings, application).await,
+        ProviderSettings::SqlSitecore(_)
+        | ProviderSettings::SqlAsync(_)
+        | ProviderSettings::SqlUniversal(_) => sql::connect(settings, application).await,
         ProviderSettings::MongoSitecore(settings) => mongo::connect(settings, application).await,
     }
 }

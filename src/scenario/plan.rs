@@ -181,7 +181,10 @@ pub fn expected_lateness(
     match settings {
         // The wheel turns every 20 s (facts §3.2).
         ProviderSettings::Inproc(_) => Some(Duration::from_secs(20)),
-        ProviderSettings::RedisMicrosoft(_) | ProviderSettings::StateServer(_) => None,
+        ProviderSettings::RedisMicrosoft(_)
+        | ProviderSettings::StateServer(_)
+        | ProviderSettings::SqlAsync(_)
+        | ProviderSettings::SqlUniversal(_) => None,
         ProviderSettings::RedisSitecore(settings) => {
             Some(Duration::from_secs(settings.pollingInterval.into()))
         }

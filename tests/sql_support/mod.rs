@@ -157,8 +157,13 @@ impl Bench {
     }
 
     pub async fn with(kind: Kind, settings: SqlSitecore) -> Self {
+        Self::of(kind, |database| on(database, settings)).await
+    }
+
+    /// One of any SQL provider.
+    pub async fn of(kind: Kind, settings: impl FnOnce(&Database) -> ProviderSettings) -> Self {
         let database = Database::new(kind).await;
-        let provider = connect(&on(&database, settings), "").await.unwrap();
+        let provider = connect(&settings(&database), "").await.unwrap();
         let raw = tokio::sync::Mutex::new(database.raw().await);
         Self {
             provider,
@@ -216,6 +221,14 @@ impl Bench {
         drop(self.raw);
         drop(self.provider);
         self.database.drop().await;
+    }
+}
+
+/// What every SQL provider is told of a database.
+pub fn sql_on(database: &Database) -> SqlSettings {
+    SqlSettings {
+        server: DatabaseServer::ConnectionString(database.address()),
+        ..SqlSettings::default()
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::providers::pulse::Pulse;
-use crate::providers::sql::settings::SqlSettings;
+use crate::providers::sql::settings::SqlSitecore;
 
 fn survey(dialect: Dialect, facts: &[(&str, &str)]) -> Survey {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -13,6 +13,7 @@ fn survey(dialect: Dialect, facts: &[(&str, &str)]) -> Survey {
             clock: None,
         },
         facts: facts.iter().map(owned).collect(),
+        schema: SchemaOrigin::Create,
         defects: Vec::new(),
         closed_tables: Vec::new(),
         max_pool_size: 100,
@@ -20,12 +21,10 @@ fn survey(dialect: Dialect, facts: &[(&str, &str)]) -> Survey {
 }
 
 fn found(schema: SchemaOrigin, survey: &Survey) -> Vec<(&'static str, Severity)> {
-    let settings = SqlSitecore {
-        sql: SqlSettings {
-            schema,
-            ..SqlSettings::default()
-        },
-        ..SqlSitecore::default()
+    let settings = ProviderSettings::SqlSitecore(SqlSitecore::default());
+    let survey = &Survey {
+        schema,
+        ..survey.clone()
     };
     let demand = Demand {
         cd_servers: 2,

@@ -40,6 +40,17 @@ impl SqlError {
         matches!(self, Self::Server { code, .. } if ["2601", "2627", "23505"].contains(&code.as_str()))
     }
 
+    /// Whether Microsoft's provider tries again after it: the database broke off, took too long, or is
+    /// not there yet (4060 of SQL Server; facts §5.1, §7.3).
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::CommandTimeout(_) | Self::Connection(_) => true,
+            Self::Server { code, .. } => code == "4060",
+            Self::ConnectTimeout { .. } | Self::Answer(_) => false,
+        }
+    }
+
     /// Whether the connection can serve on after it.
     #[must_use]
     pub const fn spares_connection(&self) -> bool {

@@ -1,9 +1,13 @@
 //! The SQL providers, on SQL Server and Azure SQL, and on PostgreSQL.
 //!
 //! ```text
-//! sitecore   Sitecore's provider over its stored procedures; scripts/ are ours of the same names
+//! sitecore      Sitecore's provider over its stored procedures; scripts/ are ours of the same names
+//! asynchronous  Microsoft's SqlSessionStateProviderAsync over its own
+//! universal     Microsoft's Universal Providers, statements of Entity Framework
+//! rows          what the last two share: row ids, purges
 //! ─────────  all of them on
 //! schema     tables and procedures: created, looked for, dropped
+//! sample     what lies in a table
 //! pool       connections as ADO.NET pools them; counting, limits
 //! call       a procedure call in words that both databases share
 //! postgres, sql_server   one connection each; stream counts, tls trusts
@@ -17,12 +21,15 @@
 //! A further provider is a file beside `sitecore.rs` with its [`Schema`] and its store, and two
 //! scripts.
 
+pub mod asynchronous;
 pub mod call;
 pub mod connection_string;
 pub mod error;
 mod keywords;
 pub mod pool;
 pub mod postgres;
+mod rows;
+mod sample;
 pub mod schema;
 mod server;
 pub mod settings;
@@ -31,16 +38,20 @@ pub mod sql_server;
 mod stream;
 pub mod survey;
 mod tls;
+pub mod universal;
 
+use self::asynchronous::AsyncStore;
 use self::pool::{Connection, Pool};
+use self::rows::{Purge, Rows};
 use self::schema::{Schema, SchemaError};
 use self::server::Server;
-use self::settings::{SchemaOrigin, SqlSettings, SqlSitecore};
-use self::sitecore::{Guests, SitecoreStore};
+use self::settings::{SchemaOrigin, SqlAsync, SqlSettings, SqlSitecore};
+use self::sitecore::SitecoreStore;
+use self::universal::UniversalStore;
 use super::{
     BackgroundWork, ConnectError, Provider, ProviderSettings, Seat, ServerInfo, StoreSample,
 };
-use crate::session::{RequestContext, SessionStateStore, StoreError, StoreKind};
+use crate::session::{RequestContext, SessionStateStore, StoreError};
 use async_trait::async_trait;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -54,15 +65,12 @@ pub async fn connect(
     settings: &ProviderSettings,
     application: &str,
 ) -> Result<Rc<dyn Provider>, ConnectError> {
-    let ProviderSettings::SqlSitecore(sitecore) = settings else {
-        return Err(ConnectError::Settings("not a SQL provider".to_owned()));
-    };
-    check(sitecore)?;
-    let schema = &sitecore::SCHEMA;
-    let server = Server::bring_in(&sitecore.sql).await?;
+    let (sql, flavour) = sort_out(settings)?;
+    let schema = flavour.schema();
+    let server = Server::bring_in(sql).await?;
     let mut connection = server.connect().await?;
     let info = server.info(&mut connection).await?;
-    match sitecore.sql.schema {
+    match sql.schema {
         SchemaOrigin::Create => {
             Schema::occupy(&mut connection).await?;
             schema.check_vacant(&mut connection).await?;
@@ -70,7 +78,8 @@ pub async fn connect(
         SchemaOrigin::Existing => schema.check_existing(&mut connection).await?,
     }
     Ok(Rc::new(SqlProvider {
-        settings: sitecore.clone(),
+        flavour,
+        sql: sql.clone(),
         application: application.to_owned(),
         schema,
         admin: server.own_pool(),
@@ -78,22 +87,75 @@ pub async fn connect(
         info,
         own: RefCell::new(Some(connection)),
         created: OnceCell::new(),
-        guests: Rc::default(),
         work: Rc::default(),
     }))
 }
 
-/// Checks what the types of the settings do not.
-fn check(settings: &SqlSitecore) -> Result<(), ConnectError> {
-    let refused = |why: &str| Err(ConnectError::Settings(why.to_owned()));
-    if !(1..=120).contains(&settings.pollingInterval) {
-        return refused("`pollingInterval` must be 1 to 120 seconds");
+/// The database and the provider of these settings, checked where their types do not.
+fn sort_out(settings: &ProviderSettings) -> Result<(&SqlSettings, Flavour), ConnectError> {
+    let (Some(sql), Some(flavour)) = (settings.sql(), Flavour::of(settings)?) else {
+        return Err(ConnectError::Settings("not a SQL provider".to_owned()));
+    };
+    let managed = matches!(sql.server, settings::DatabaseServer::Managed(_));
+    if managed && sql.schema == SchemaOrigin::Existing {
+        let why = "a managed database is empty: `schema: existing` needs one that is named";
+        return Err(ConnectError::Settings(why.to_owned()));
     }
-    let managed = matches!(settings.sql.server, settings::DatabaseServer::Managed(_));
-    if managed && settings.sql.schema == SchemaOrigin::Existing {
-        return refused("a managed database is empty: `schema: existing` needs one that is named");
+    Ok((sql, flavour))
+}
+
+/// Which of the providers it is, and what it left in a database that is not ours.
+enum Flavour {
+    Sitecore(SqlSitecore, Rc<sitecore::Guests>),
+    Async(SqlAsync, Rc<rows::Guests>),
+    Universal {
+        application_id: String,
+        guests: Rc<rows::Guests>,
+    },
+}
+
+impl Flavour {
+    /// That of these settings, checked where their types do not; `None` of another provider's.
+    fn of(settings: &ProviderSettings) -> Result<Option<Self>, ConnectError> {
+        let refused = |why: &str| Err(ConnectError::Settings(why.to_owned()));
+        Ok(Some(match settings {
+            ProviderSettings::SqlSitecore(settings) => {
+                if !(1..=120).contains(&settings.pollingInterval) {
+                    return refused("`pollingInterval` must be 1 to 120 seconds");
+                }
+                Self::Sitecore(settings.clone(), Rc::default())
+            }
+            ProviderSettings::SqlAsync(settings) => {
+                if settings.sessionTableName != SqlAsync::TABLE {
+                    return refused("`sessionTableName` must be `ASPNetSessionState`");
+                }
+                Self::Async(settings.clone(), Rc::default())
+            }
+            ProviderSettings::SqlUniversal(settings) => Self::Universal {
+                application_id: settings.application_id.clone(),
+                guests: Rc::default(),
+            },
+            _ => return Ok(None),
+        }))
     }
-    Ok(())
+
+    const fn schema(&self) -> &'static Schema {
+        match self {
+            Self::Sitecore(..) => &sitecore::SCHEMA,
+            Self::Async(..) => &asynchronous::SCHEMA,
+            Self::Universal { .. } => &universal::SCHEMA,
+        }
+    }
+
+    /// The session table, and the column with the sessions where it is known.
+    const fn table(&self, origin: SchemaOrigin) -> (&'static str, Option<&'static str>) {
+        match (self, origin) {
+            (Self::Sitecore(..), SchemaOrigin::Create) => ("SessionState", Some("Item")),
+            (Self::Sitecore(..), SchemaOrigin::Existing) => ("SessionState", None),
+            (Self::Async(..), _) => (SqlAsync::TABLE, Some("SessionItemLong")),
+            (Self::Universal { .. }, _) => (universal::TABLE, Some("SessionItem")),
+        }
+    }
 }
 
 impl From<SchemaError> for ConnectError {
@@ -116,7 +178,8 @@ impl From<SchemaError> for StoreError {
 
 /// A SQL provider at work in one cluster.
 struct SqlProvider {
-    settings: SqlSitecore,
+    flavour: Flavour,
+    sql: SqlSettings,
     application: String,
     schema: &'static Schema,
     admin: Pool,
@@ -126,25 +189,20 @@ struct SqlProvider {
     own: RefCell<Option<Connection>>,
     /// Whether our tables are there.
     created: OnceCell<()>,
-    guests: Rc<Guests>,
     work: Rc<RefCell<BackgroundWork>>,
 }
 
 impl SqlProvider {
-    const fn sql(&self) -> &SqlSettings {
-        &self.settings.sql
-    }
-
-    /// The name under which the sessions of one kind are kept.
-    fn application_of(&self, kind: StoreKind) -> String {
-        let (name, run) = (&self.settings.sessionType, &self.application);
-        let separator = if run.is_empty() { "" } else { "_" };
-        format!("{name}_{kind}{separator}{run}")
+    /// A name, with the run's beside it.
+    fn of_this_run(&self, name: &str, separator: &str) -> String {
+        let run = &self.application;
+        let separator = if run.is_empty() { "" } else { separator };
+        format!("{name}{separator}{run}")
     }
 
     /// Creates our tables once.
     async fn create(&self, seat: &Seat) -> Result<(), StoreError> {
-        if self.sql().schema == SchemaOrigin::Existing {
+        if self.sql.schema == SchemaOrigin::Existing {
             return Ok(());
         }
         let creating = async || -> Result<(), StoreError> {
@@ -159,15 +217,31 @@ impl SqlProvider {
 impl Provider for SqlProvider {
     async fn open(&self, seat: &Seat) -> Result<Rc<dyn SessionStateStore>, StoreError> {
         self.create(seat).await?;
-        let store = SitecoreStore::open(
-            self.server.pool(),
-            &self.application_of(seat.kind),
-            &self.settings,
-            Rc::clone(&self.guests),
-            Rc::clone(&self.work),
-        )
-        .await?;
-        Ok(Rc::new(store))
+        let pool = self.server.pool();
+        let work = Rc::clone(&self.work);
+        Ok(match &self.flavour {
+            Flavour::Sitecore(settings, guests) => {
+                // By this name the sessions of one kind are kept.
+                let name = format!("{}_{}", settings.sessionType, seat.kind);
+                let name = self.of_this_run(&name, "_");
+                let guests = Rc::clone(guests);
+                Rc::new(SitecoreStore::open(pool, &name, settings, guests, work).await?)
+            }
+            Flavour::Async(settings, guests) => {
+                let application = self.of_this_run(&settings.application_id, "/");
+                let rows = Rows::new(&application, Rc::clone(guests));
+                Rc::new(AsyncStore::new(pool, rows, settings, Purge::new(work)))
+            }
+            Flavour::Universal {
+                application_id,
+                guests,
+            } => {
+                let application = self.of_this_run(application_id, "/");
+                let rows = Rows::new(&application, Rc::clone(guests));
+                let purge = Purge::new(work);
+                Rc::new(UniversalStore::new(pool, rows, seat.minute, purge))
+            }
+        })
     }
 
     fn server(&self) -> Option<&ServerInfo> {
@@ -175,15 +249,15 @@ impl Provider for SqlProvider {
     }
 
     async fn sample(&self) -> Result<StoreSample, StoreError> {
-        if self.sql().schema == SchemaOrigin::Create && !self.created.initialized() {
+        if self.sql.schema == SchemaOrigin::Create && !self.created.initialized() {
             return Ok(StoreSample::default());
         }
         let request = RequestContext::default();
-        let own = self.sql().schema == SchemaOrigin::Create;
+        let (table, item) = self.flavour.table(self.sql.schema);
         let sample = self
             .admin
             .run(&request, async |connection| {
-                sitecore::sample(connection, own).await
+                sample::sample(connection, table, item).await
             })
             .await?;
         Ok(sample)
@@ -199,8 +273,14 @@ impl Provider for SqlProvider {
         if self.server.process.take().is_some() {
             return Ok(());
         }
-        match self.sql().schema {
-            SchemaOrigin::Existing => self.guests.remove_all(&self.admin).await?,
+        match self.sql.schema {
+            SchemaOrigin::Existing => match &self.flavour {
+                Flavour::Sitecore(_, guests) => guests.remove_all(&self.admin).await?,
+                Flavour::Async(_, guests) | Flavour::Universal { guests, .. } => {
+                    let (table, _) = self.flavour.table(SchemaOrigin::Existing);
+                    guests.remove_all(&self.admin, table).await?;
+                }
+            },
             SchemaOrigin::Create if self.created.initialized() => {
                 let mut connection = self.server.connect().await?;
                 self.schema.drop_all(&mut connection).await?;

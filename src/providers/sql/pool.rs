@@ -181,7 +181,7 @@ impl Pool {
         request: &RequestContext,
         work: impl AsyncFnOnce(&mut Connection) -> Result<T, SqlError>,
     ) -> Result<T, SqlError> {
-        if self.shut.0.get() {
+        if self.is_shut() {
             return Err(SqlError::Connection("the provider is closed".to_owned()));
         }
         let result = self.attempt(request, work).await;
@@ -226,7 +226,7 @@ impl Pool {
             .as_ref()
             .err()
             .is_none_or(SqlError::spares_connection);
-        if reusable && !self.shut.0.get() {
+        if reusable && !self.is_shut() {
             self.idle.borrow_mut().push(connection);
         }
         result
@@ -241,6 +241,12 @@ impl Pool {
             }
         }
         None
+    }
+
+    /// Whether it was shut for good.
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        self.shut.0.get()
     }
 
     /// Closes the connections that are not in use.

@@ -53,6 +53,12 @@ pub enum SchemaError {
          or have sessionbench create one with `schema: create`", .0.join(", ")
     )]
     Missing(Vec<String>),
+    /// The table is missing, of a provider without procedures.
+    #[error(
+        "the database has no table {}, or its user may not see it: name a session database, \
+         or have sessionbench create one with `schema: create`", .0.join(", ")
+    )]
+    MissingTable(Vec<String>),
     /// A procedure is another than the one of this name.
     #[error(
         "the procedure {procedure} has no parameter `{parameter}` here: it is another provider's"
@@ -190,6 +196,9 @@ impl Schema {
     /// # Errors
     /// The database cannot be asked.
     pub async fn defects(&self, connection: &mut Connection) -> Result<Vec<SchemaError>, SqlError> {
+        if self.procedures.is_empty() {
+            return self.missing_tables(connection).await;
+        }
         let text = match connection.dialect() {
             Dialect::Postgres => format!(
                 "SELECT p.proname::text, a.name, \
@@ -253,7 +262,7 @@ impl Schema {
         &self,
         connection: &mut Connection,
     ) -> Result<Vec<String>, SqlError> {
-        if connection.dialect() == Dialect::SqlServer {
+        if connection.dialect() == Dialect::SqlServer || self.procedures.is_empty() {
             return Ok(Vec::new());
         }
         let text = format!(
@@ -272,6 +281,23 @@ impl Schema {
             _ => None,
         };
         Ok(rows.into_iter().filter_map(first).collect())
+    }
+
+    /// Whether tables are missing. Those behind procedures are the procedures' own affair.
+    async fn missing_tables(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Vec<SchemaError>, SqlError> {
+        let there: BTreeSet<String> = found(self.marks(connection).await?)
+            .map(|(name, _)| name)
+            .collect();
+        let is_missing = |name: &&str| !there.contains(*name);
+        let names = self.tables.iter().copied();
+        let missing: Vec<String> = names.filter(is_missing).map(str::to_owned).collect();
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![SchemaError::MissingTable(missing)])
     }
 
     /// Names and marks of whatever has one of our names.

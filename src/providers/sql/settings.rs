@@ -1,4 +1,4 @@
-//! Settings of the SQL providers, under the genuine providers' names (facts §9.2).
+//! Settings of the SQL providers, under the genuine providers' names (facts §7.3, §8, §9.2).
 
 pub use crate::servers::postgres::RESERVED;
 
@@ -123,6 +123,93 @@ impl Default for SqlSitecore {
             sessionType: "sessionbench".to_owned(),
             compression: false,
             pollingInterval: 2,
+            sql: SqlSettings::default(),
+        }
+    }
+}
+
+/// IIS's id of its first site (`AppDomainAppId`).
+const FIRST_SITE: &str = "/LM/W3SVC/1/ROOT";
+
+/// Settings of `sql_async`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(extend("additionalProperties" = false))]
+#[allow(non_snake_case)]
+pub struct SqlAsync {
+    /// Which tables and procedures are used.
+    pub repositoryType: RepositoryType,
+    /// The session table. Only the genuine name of the repository type is known to the harness.
+    pub sessionTableName: String,
+    /// Attempts after the first, when the database breaks off or takes too long.
+    #[schemars(range(max = 1000))]
+    pub maxRetryNumber: u32,
+    /// Milliseconds between attempts; 0: a command is tried once.
+    #[schemars(range(max = 600_000))]
+    pub retryInterval: u32,
+    /// A request that does not need its session leaves its timeout as it is.
+    pub skipKeepAliveWhenUnused: bool,
+    /// Deflate session data (`compressionEnabled` of `<sessionState>`).
+    pub compressionEnabled: bool,
+    /// The web application's id in IIS (`AppDomainAppId`), whose hash ends the id of every row. The
+    /// harness appends the cluster and the run.
+    pub application_id: String,
+    /// Settings that every SQL provider shares.
+    #[serde(flatten)]
+    pub sql: SqlSettings,
+}
+
+impl SqlAsync {
+    /// The session table of [`RepositoryType::SqlServer`].
+    pub const TABLE: &'static str = "ASPNetSessionState";
+}
+
+impl Default for SqlAsync {
+    fn default() -> Self {
+        Self {
+            repositoryType: RepositoryType::default(),
+            sessionTableName: Self::TABLE.to_owned(),
+            maxRetryNumber: 10,
+            retryInterval: 1000,
+            skipKeepAliveWhenUnused: false,
+            compressionEnabled: false,
+            application_id: FIRST_SITE.to_owned(),
+            sql: SqlSettings::default(),
+        }
+    }
+}
+
+/// Which tables and procedures `sql_async` uses. The genuine provider knows three more:
+/// `FrameworkCompat`, its default, and `InMemory` and `InMemoryDurable`, whose tables exist on SQL
+/// Server alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum RepositoryType {
+    /// The provider's own table `ASPNetSessionState`, and its procedures.
+    #[default]
+    SqlServer,
+}
+
+/// Settings of `sql_universal`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(extend("additionalProperties" = false))]
+#[allow(non_snake_case)]
+pub struct SqlUniversal {
+    /// `applicationName` of the configuration. The provider's sessions do not depend on it.
+    pub applicationName: String,
+    /// The web application's id in IIS (`AppDomainAppId`), whose hash ends the id of every row. The
+    /// harness appends the cluster and the run.
+    pub application_id: String,
+    /// Settings that every SQL provider shares.
+    #[serde(flatten)]
+    pub sql: SqlSettings,
+}
+
+impl Default for SqlUniversal {
+    fn default() -> Self {
+        Self {
+            applicationName: "/".to_owned(),
+            application_id: FIRST_SITE.to_owned(),
             sql: SqlSettings::default(),
         }
     }

@@ -9,14 +9,14 @@
 
 use super::call::{Call, Kind, Reply, Value};
 use super::error::SqlError;
-use super::pool::{Connection, Pool};
+use super::pool::Pool;
 use super::schema::Schema;
 use super::settings::SqlSitecore;
 use crate::clock::{self, Utc};
+use crate::providers::BackgroundWork;
 use crate::providers::poller::{
     Claimed, ExpiredSessions, Poller, Polling, Processing, raise_abandoned,
 };
-use crate::providers::{BackgroundWork, StoreSample};
 use crate::session::item::DecodeError;
 use crate::session::{
     Actions, ExpireCallback, Found, GetItem, Item, LockId, Minutes, RequestContext, SessionId,
@@ -471,41 +471,4 @@ impl Guests {
         }
         Ok(())
     }
-}
-
-/// Rows of the session table; their size only where the columns are ours.
-///
-/// # Errors
-/// The database cannot be asked.
-pub async fn sample(connection: &mut Connection, own: bool) -> Result<StoreSample, SqlError> {
-    use super::connection_string::Dialect;
-    let text = match (connection.dialect(), own) {
-        (Dialect::Postgres, true) => {
-            "SELECT count(*), (SELECT avg(pg_column_size(s.*))::bigint \
-             FROM (SELECT * FROM \"SessionState\" LIMIT 100) AS s), \
-             (SELECT numbackends::bigint FROM pg_stat_database WHERE datname = current_database()) \
-             FROM \"SessionState\""
-        }
-        (Dialect::SqlServer, true) => {
-            "SELECT COUNT_BIG(*), (SELECT AVG(CAST(DATALENGTH([Item]) AS bigint)) \
-             FROM (SELECT TOP (100) [Item] FROM [dbo].[SessionState] WITH (NOLOCK)) AS s) \
-             FROM [dbo].[SessionState] WITH (NOLOCK)"
-        }
-        (Dialect::Postgres, false) => "SELECT count(*) FROM \"SessionState\"",
-        (Dialect::SqlServer, false) => {
-            "SELECT COUNT_BIG(*) FROM [dbo].[SessionState] WITH (NOLOCK)"
-        }
-    };
-    let rows = connection.query(text, &[]).await?;
-    let numbers = |at: usize| match rows.first().and_then(|row| row.get(at)) {
-        Some(Value::Int(number)) => u64::try_from(*number).ok(),
-        _ => None,
-    };
-    Ok(StoreSample {
-        keys: numbers(0),
-        volatile_keys: numbers(0),
-        bytes_per_session: numbers(1),
-        clients: numbers(2),
-        ..StoreSample::default()
-    })
 }

@@ -303,11 +303,17 @@ fn since_1970(days: i32, days_to_1970: i32) -> i128 {
     i128::from(days - days_to_1970) * DAY
 }
 
-/// A point in time as `datetime`, to the 300th of a second before it.
+/// A point in time as `datetime`, to the nearest 300th of a second, as SqlClient rounds: what was
+/// read goes back as it was.
 fn datetime(time: Utc) -> DateTime {
+    const FRAGMENTS_OF_DAY: i128 = DAY / SECOND * FRAGMENTS;
     let nanos = time.since_epoch().as_nanos() as i128;
-    let fragments = nanos % DAY * FRAGMENTS / SECOND;
-    DateTime::new((nanos / DAY) as i32 + DAYS_1900_TO_1970, fragments as u32)
+    let fragments = (nanos * FRAGMENTS + SECOND / 2) / SECOND;
+    let days = (fragments / FRAGMENTS_OF_DAY) as i32;
+    DateTime::new(
+        days + DAYS_1900_TO_1970,
+        (fragments % FRAGMENTS_OF_DAY) as u32,
+    )
 }
 
 #[cfg(test)]
@@ -324,6 +330,17 @@ mod tests {
         assert_eq!(datetime(NOON), DateTime::new(45_290, 45_296 * 300 + 150));
         let read = read(&ColumnData::DateTime(Some(datetime(NOON))));
         assert_eq!(read, Value::Time(NOON));
+    }
+
+    #[test]
+    fn every_fragment_of_a_second_comes_back_as_it_was() {
+        for fragment in 0..300 {
+            let stored = DateTime::new(45_290, fragment);
+            let Value::Time(time) = read(&ColumnData::DateTime(Some(stored))) else {
+                panic!("no time");
+            };
+            assert_eq!(datetime(time), stored);
+        }
     }
 
     #[test]

@@ -9,12 +9,13 @@ use super::call::Value;
 use super::connection_string::Dialect;
 use super::error::SqlError;
 use super::pool::Connection;
+use super::schema::Schema;
 use super::schema::SchemaError;
 use super::server::{Server, pairs};
-use super::settings::{SchemaOrigin, SqlSitecore};
-use super::{check, sitecore};
+use super::settings::SchemaOrigin;
+use super::sort_out;
 use crate::providers::pulse::Pulse;
-use crate::providers::{ConnectError, ServerInfo};
+use crate::providers::{ConnectError, ProviderSettings, ServerInfo};
 use std::collections::BTreeMap;
 
 /// What a database says.
@@ -28,6 +29,8 @@ pub struct Survey {
     pub pulse: Pulse,
     /// Settings and states by name.
     pub facts: BTreeMap<String, String>,
+    /// Whose tables and procedures they are.
+    pub schema: SchemaOrigin,
     /// What is wrong with tables and procedures.
     pub defects: Vec<SchemaError>,
     /// Tables that the user may not read and write.
@@ -40,18 +43,19 @@ pub struct Survey {
 ///
 /// # Errors
 /// See [`ConnectError`].
-pub async fn survey(settings: &SqlSitecore) -> Result<Survey, ConnectError> {
-    check(settings)?;
-    let server = Server::bring_in(&settings.sql).await?;
+pub async fn survey(settings: &ProviderSettings) -> Result<Survey, ConnectError> {
+    let (sql, flavour) = sort_out(settings)?;
+    let server = Server::bring_in(sql).await?;
     let mut connection = server.connect().await?;
     let info = server.info(&mut connection).await?;
-    let asked = ask(&mut connection, settings.sql.schema).await;
+    let asked = ask(&mut connection, flavour.schema(), sql.schema).await;
     let (pulse, facts, defects, closed_tables) = asked.map_err(SchemaError::Sql)?;
     Ok(Survey {
         server: info,
         dialect: connection.dialect(),
         pulse,
         facts,
+        schema: sql.schema,
         defects,
         closed_tables,
         max_pool_size: server.max_pool_size(),
@@ -65,7 +69,11 @@ type Asked = (
     Vec<String>,
 );
 
-async fn ask(connection: &mut Connection, origin: SchemaOrigin) -> Result<Asked, SqlError> {
+async fn ask(
+    connection: &mut Connection,
+    schema: &Schema,
+    origin: SchemaOrigin,
+) -> Result<Asked, SqlError> {
     let (facts, time) = match connection.dialect() {
         Dialect::Postgres => (POSTGRES_FACTS, POSTGRES_TIME),
         Dialect::SqlServer => (SQL_SERVER_FACTS, SQL_SERVER_TIME),
@@ -79,7 +87,6 @@ async fn ask(connection: &mut Connection, origin: SchemaOrigin) -> Result<Asked,
     };
     let pulse = pulse.with_clock(microseconds).await?;
     let facts = pairs(connection.query(facts, &[]).await?);
-    let schema = &sitecore::SCHEMA;
     let (defects, closed) = match origin {
         SchemaOrigin::Existing => (
             schema.defects(connection).await?,

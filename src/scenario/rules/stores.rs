@@ -6,7 +6,7 @@ use crate::providers::mongo::settings::{self as mongo, MongoSitecore};
 use crate::providers::redis::settings::RedisServer;
 use crate::providers::sql::connection_string::ConnectionString;
 use crate::providers::sql::settings::{
-    DatabaseServer, RESERVED, SchemaOrigin, SqlSettings, SqlSitecore,
+    DatabaseServer, RESERVED, SchemaOrigin, SqlAsync, SqlSettings, SqlSitecore,
 };
 use crate::providers::state_server::settings::{Address, AddressError, Server};
 use crate::scenario::path::Path;
@@ -22,6 +22,9 @@ pub fn check(findings: &mut Findings<'_>) {
         let path = at(["providers", name, settings.capabilities().name]);
         if let ProviderSettings::SqlSitecore(sitecore) = settings {
             session_type(findings, &path, sitecore);
+        }
+        if let ProviderSettings::SqlAsync(settings) = settings {
+            session_table(findings, &path, settings);
         }
         if let Some(sql) = settings.sql() {
             sql_database(findings, &path, sql);
@@ -121,6 +124,19 @@ fn session_type(findings: &mut Findings<'_>, path: &Path, sitecore: &SqlSitecore
     }
 }
 
+/// The session table is the one that the procedures were written for.
+fn session_table(findings: &mut Findings<'_>, path: &Path, settings: &SqlAsync) {
+    if settings.sessionTableName != SqlAsync::TABLE {
+        findings
+            .error(
+                &path.key("sessionTableName"),
+                "another table than the genuine one is not supported",
+                "not known",
+            )
+            .advise(format!("leave it out: it is `{}`", SqlAsync::TABLE));
+    }
+}
+
 /// A state server that is named counts real minutes.
 fn state_server(findings: &mut Findings<'_>, path: &Path, name: &str, settings: &ProviderSettings) {
     let ProviderSettings::StateServer(settings) = settings else {
@@ -198,13 +214,13 @@ fn database(name: &str, settings: &ProviderSettings) -> Option<String> {
 fn named_server(settings: &ProviderSettings) -> bool {
     match settings {
         ProviderSettings::StateServer(settings) => settings.server != Server::Managed,
-        ProviderSettings::SqlSitecore(settings) => {
-            matches!(settings.sql.server, DatabaseServer::ConnectionString(_))
-        }
         ProviderSettings::MongoSitecore(_) => true,
-        _ => settings
-            .redis()
-            .is_some_and(|redis| matches!(redis.server, RedisServer::ConnectionString(_))),
+        _ => {
+            let redis = settings.redis().map(|redis| &redis.server);
+            let sql = settings.sql().map(|sql| &sql.server);
+            matches!(redis, Some(RedisServer::ConnectionString(_)))
+                || matches!(sql, Some(DatabaseServer::ConnectionString(_)))
+        }
     }
 }
 

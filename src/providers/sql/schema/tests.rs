@@ -1,9 +1,13 @@
 use super::super::sitecore::SCHEMA;
 use super::super::sql_server::batches;
+use super::super::{asynchronous, universal};
 use super::*;
 use sqlparser::ast::Statement;
 use sqlparser::dialect::MsSqlDialect;
 use sqlparser::parser::Parser;
+
+/// Those of every provider.
+const ALL: [&Schema; 3] = [&SCHEMA, &asynchronous::SCHEMA, &universal::SCHEMA];
 
 fn parsed(batch: &str) -> Vec<Statement> {
     Parser::parse_sql(&MsSqlDialect {}, batch).unwrap_or_else(|error| panic!("{error}: {batch}"))
@@ -18,17 +22,21 @@ fn body(batch: &str) -> Option<&str> {
 
 #[test]
 fn the_t_sql_script_parses_statement_by_statement() {
-    for minute in [MINUTE, Duration::from_secs(3)] {
-        let script = SCHEMA.script(Dialect::SqlServer, minute);
+    let minutes = [MINUTE, Duration::from_secs(3)];
+    for (schema, minute) in ALL
+        .into_iter()
+        .flat_map(|it| minutes.map(|minute| (it, minute)))
+    {
+        let script = schema.script(Dialect::SqlServer, minute);
         let batches = batches(&script);
         let bodies: Vec<&str> = batches.iter().filter_map(|batch| body(batch)).collect();
-        assert_eq!(bodies.len(), SCHEMA.procedures.len());
+        assert_eq!(bodies.len(), schema.procedures.len());
         assert!(bodies.into_iter().all(|body| parsed(body).len() >= 2));
         let others = batches.iter().filter(|batch| body(batch).is_none());
         let others: Vec<Statement> = others.flat_map(|batch| parsed(batch)).collect();
-        let marks = SCHEMA.tables.len() + SCHEMA.procedures.len();
+        let marks = schema.tables.len() + schema.procedures.len();
         // Besides the marks: the tables and one index.
-        assert_eq!(others.len(), SCHEMA.tables.len() + 1 + marks);
+        assert_eq!(others.len(), schema.tables.len() + 1 + marks);
     }
 }
 
@@ -38,8 +46,10 @@ fn both_scripts_declare_the_genuine_parameters() {
         (Dialect::SqlServer, "CREATE PROCEDURE [dbo].[", "@"),
         (Dialect::Postgres, "CREATE FUNCTION \"", "\""),
     ] {
-        let script = SCHEMA.script(dialect, MINUTE);
-        for (name, parameters) in SCHEMA.procedures {
+        let procedures =
+            |schema: &'static Schema| schema.procedures.iter().map(move |it| (schema, it));
+        for (schema, (name, parameters)) in ALL.into_iter().flat_map(procedures) {
+            let script = schema.script(dialect, MINUTE);
             let after = |close| script.split_once(&format!("{procedure}{name}{close}"));
             let (_, rest) = after("]").or_else(|| after("\"")).unwrap();
             let head = rest.split("AS").next().unwrap();
@@ -55,10 +65,14 @@ fn both_scripts_declare_the_genuine_parameters() {
 
 #[test]
 fn everything_that_a_script_creates_is_marked() {
-    for dialect in [Dialect::SqlServer, Dialect::Postgres] {
-        let script = SCHEMA.script(dialect, MINUTE);
+    let dialects = [Dialect::SqlServer, Dialect::Postgres];
+    for (schema, dialect) in ALL
+        .into_iter()
+        .flat_map(|it| dialects.map(|dialect| (it, dialect)))
+    {
+        let script = schema.script(dialect, MINUTE);
         let marks = script.matches(MARK).count();
-        assert_eq!(marks, SCHEMA.tables.len() + SCHEMA.procedures.len());
+        assert_eq!(marks, schema.tables.len() + schema.procedures.len());
     }
 }
 
