@@ -23,9 +23,9 @@ use std::time::Duration;
 
 /// Connections, of the harness and of what it is compared with.
 const CONNECTIONS: u32 = 50;
-/// Page requests in progress: more than connections, so that the server always has work, as the
-/// genuine client's multiplexing has it.
-const VISITORS: u32 = 200;
+/// Page requests in progress: one for each connection, as `redis-benchmark` has it; and more than
+/// connections, so that the server always has work, as the genuine client's multiplexing has it.
+const IN_PROGRESS: [u32; 2] = [CONNECTIONS, 4 * CONNECTIONS];
 /// Bytes of session data.
 const PAYLOAD: usize = 1024;
 /// How long each measurement takes.
@@ -48,10 +48,7 @@ struct Speed {
 
 /// Measures and prints.
 pub fn measure() {
-    println!(
-        "Redis, {CONNECTIONS} connections, {VISITORS} dirty page requests in progress, {PAYLOAD} B of \
-         session data"
-    );
+    println!("Redis, {CONNECTIONS} connections, {PAYLOAD} B of session data");
     match clock::run_real(compare()) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => println!("  {error}"),
@@ -83,14 +80,27 @@ async fn compare() -> Result<(), String> {
         "  placement: {}",
         apart(process_id.and_then(|id| id.parse().ok()))
     );
+    for in_progress in IN_PROGRESS {
+        side_by_side(&provider, &address, in_progress).await?;
+    }
+    provider.close().await.map_err(|error| error.to_string())
+}
+
+/// Measures all with so many page requests in progress, and prints.
+async fn side_by_side(
+    provider: &Rc<dyn Provider>,
+    address: &str,
+    in_progress: u32,
+) -> Result<(), String> {
+    println!("  {in_progress} dirty page requests in progress");
     let mut ratios = Vec::new();
     let mut above = Vec::new();
     for round in 1..=ROUNDS {
-        let harness = page_requests(&provider).await?;
-        let bare = bare_loop(&address)
+        let harness = page_requests(provider, in_progress).await?;
+        let bare = bare_loop(address, in_progress)
             .await
             .map_err(|error| error.to_string())?;
-        let benchmark = redis_benchmark(&address)?;
+        let benchmark = redis_benchmark(address)?;
         ratios.push(harness.per_second / benchmark);
         above.push((harness.cpu_per_call - bare.cpu_per_call) * 1e6);
         println!(
@@ -110,7 +120,7 @@ async fn compare() -> Result<(), String> {
         "  CPU above the bare loop   {:6.2} µs   limit 1 µs (median)",
         median(&mut above)
     );
-    provider.close().await.map_err(|error| error.to_string())
+    Ok(())
 }
 
 /// Gives the server a processor of its own, and this process, with the `redis-benchmark` that it
@@ -143,7 +153,7 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 /// Dirty page requests through module, provider and recorder, as in a run.
-async fn page_requests(provider: &Rc<dyn Provider>) -> Result<Speed, String> {
+async fn page_requests(provider: &Rc<dyn Provider>, visitors: u32) -> Result<Speed, String> {
     let minute = Duration::from_secs(60);
     let seat = Seat {
         server: 0,
@@ -178,7 +188,7 @@ async fn page_requests(provider: &Rc<dyn Provider>) -> Result<Speed, String> {
     let calls = Rc::new(Cell::new(0u64));
     let numbers = Rc::new(Cell::new(0u64));
     let until = clock::now() + LASTS;
-    let tasks = (0..VISITORS).map(|visitor| {
+    let tasks = (0..visitors).map(|visitor| {
         let id = SessionId::private(u128::from(visitor) + 1);
         let (module, text) = (Rc::clone(&module), Rc::clone(&text));
         let (calls, numbers) = (Rc::clone(&calls), Rc::clone(&numbers));
@@ -221,7 +231,7 @@ async fn page_requests(provider: &Rc<dyn Provider>) -> Result<Speed, String> {
 }
 
 /// The same three scripts in a loop over redis-rs and nothing else.
-async fn bare_loop(address: &str) -> redis::RedisResult<Speed> {
+async fn bare_loop(address: &str, visitors: u32) -> redis::RedisResult<Speed> {
     let client = redis::Client::open(format!("redis://{address}"))?;
     let calls = Rc::new(Cell::new(0u64));
     let until = clock::now() + LASTS;
@@ -234,7 +244,7 @@ async fn bare_loop(address: &str) -> redis::RedisResult<Speed> {
     // The connections in turn, as the harness uses them: else the same visitors would meet on the
     // same connection again and again, and their calls travel together.
     let turn = Rc::new(Cell::new(0));
-    for visitor in 0..VISITORS {
+    for visitor in 0..visitors {
         let commands = commands(&mut connections[0].clone(), visitor).await?;
         let (connections, turn) = (Rc::clone(&connections), Rc::clone(&turn));
         let calls = Rc::clone(&calls);
