@@ -288,7 +288,10 @@ providers: { store: { redis_sitecore: {} } }
 #[test]
 fn the_result_of_a_run_on_a_real_store_keeps_to_the_shipped_schema() {
     let bench = Bench::new(ON_REDIS);
-    bench.run(&["--quiet"]).code(0);
+    let played = bench.run(&["--quiet"]);
+    // On a machine that is busy with something else the run is not valid, and its result is one too.
+    let valid = bench.result()["runs"][0]["validity"]["valid"] == true;
+    played.code(if valid { 0 } else { 3 });
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let schema = fs::read_to_string(root.join("docs/result.schema.json")).unwrap();
     let schema = serde_json::from_str(&schema).unwrap();
