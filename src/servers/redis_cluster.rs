@@ -95,6 +95,14 @@ impl RedisCluster {
             let size = format!("cluster_size:{masters}\r\n");
             node.until(&["cluster_state:ok\r\n", &known, &size]).await?;
         }
+        // A master votes for a replica only when it knows it as one of the master's that failed.
+        let replicas = self.nodes.len() - count;
+        for node in &mut nodes {
+            let known =
+                |told: &str| told.matches(" slave ").count() + told.matches(",slave ").count();
+            node.until_in(cmd("CLUSTER").arg("NODES"), |told| known(told) == replicas)
+                .await?;
+        }
         self.replicas_follow(&mut nodes[count..]).await
     }
 
@@ -103,7 +111,9 @@ impl RedisCluster {
         for replica in replicas {
             let mut info = cmd("INFO");
             info.arg("replication");
-            replica.until_in(&info, &["master_link_status:up"]).await?;
+            replica
+                .until_in(&info, |told| told.contains("master_link_status:up"))
+                .await?;
         }
         Ok(())
     }
@@ -132,16 +142,20 @@ impl Node {
 
     /// Waits until `CLUSTER INFO` says all of these.
     async fn until(&mut self, lines: &[&str]) -> Result<(), StartError> {
-        let mut info = cmd("CLUSTER");
-        info.arg("INFO");
-        self.until_in(&info, lines).await
+        let all = |told: &str| lines.iter().all(|line| told.contains(line));
+        self.until_in(cmd("CLUSTER").arg("INFO"), all).await
     }
 
-    async fn until_in(&mut self, command: &Cmd, lines: &[&str]) -> Result<(), StartError> {
+    /// Waits until the answer to a command says so.
+    async fn until_in(
+        &mut self,
+        command: &Cmd,
+        says: impl Fn(&str) -> bool,
+    ) -> Result<(), StartError> {
         let deadline = clock::now() + MEET_LIMIT;
         loop {
             let told: String = self.ask(command).await?;
-            if lines.iter().all(|line| told.contains(line)) {
+            if says(&told) {
                 return Ok(());
             }
             if clock::now() >= deadline {
