@@ -184,6 +184,20 @@ fn a_store_that_cannot_be_reached_exits_with_3_and_says_which() {
 }
 
 #[test]
+fn an_optional_store_that_cannot_be_reached_is_left_out_and_is_no_failure() {
+    let server = format!("server: \"127.0.0.1:{},connectTimeout=500\"", closed_port());
+    let scenario = compared(&server).replace(
+        "[memory, store]",
+        "[memory, { private: store, optional: true }]",
+    );
+    let bench = Bench::new(&scenario);
+    let assert = bench.run(&[]).code(0);
+    assert!(printed(&assert).contains("start its server"));
+    assert_eq!(bench.runs(), ["memory"]);
+    bench.run(&["--only", "store"]).code(3);
+}
+
+#[test]
 fn a_password_is_neither_printed_nor_written() {
     let port = closed_port();
     let server = format!("server: \"127.0.0.1:{port},password=hush-hush,connectTimeout=500\"");

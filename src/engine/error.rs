@@ -4,6 +4,7 @@
 //! is not ours, so that is part of the reason.
 
 use crate::providers::ConnectError;
+use crate::session::StoreError;
 
 /// Why a run is left out.
 #[derive(Debug, thiserror::Error)]
@@ -33,16 +34,21 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// The command that would bring the run in, if there is one.
+    /// What would bring the run in, if that is known. `optional` is whether nobody minds that a store
+    /// cannot be reached.
     #[must_use]
-    pub fn remedy(&self) -> Option<String> {
+    pub fn remedy(&self, optional: bool) -> Option<String> {
         match self {
             Self::Provider {
                 source: ConnectError::NotInstalled { remedy, .. },
                 ..
             } => Some(remedy.clone()),
+            Self::Provider {
+                source: ConnectError::Store(StoreError::Connection(_) | StoreError::Timeout { .. }),
+                ..
+            } if optional => Some("start its server, or name one that runs".to_owned()),
             Self::Provider { .. } => None,
-            Self::LeftBehind { error, .. } => error.remedy(),
+            Self::LeftBehind { error, .. } => error.remedy(optional),
             Self::NotVirtual { .. } => Some("run it without --virtual".to_owned()),
         }
     }
@@ -99,6 +105,6 @@ mod tests {
     fn what_was_left_behind_is_told_beside_the_reason_and_keeps_its_remedy() {
         let error = not_installed("contacts").with_warnings(vec!["keys remain".to_owned()]);
         assert!(error.to_string().ends_with("; moreover, keys remain"));
-        assert_eq!(error.remedy().as_deref(), Some("install it"));
+        assert_eq!(error.remedy(false).as_deref(), Some("install it"));
     }
 }

@@ -137,7 +137,7 @@ pub fn play_each(
             break;
         }
         progress.run_started(&plan.name, at, of, run::expected_length(scenario));
-        let name = plan.name.clone();
+        let (name, optional) = (plan.name.clone(), plan.optional);
         let playing = {
             let (scenario, progress) = (Rc::clone(scenario), Rc::clone(progress));
             let interrupt = interrupt.clone();
@@ -162,7 +162,7 @@ pub fn play_each(
                 }
             }
             Err(error) => {
-                let (reason, remedy) = (error.reason(&name), error.remedy());
+                let (reason, remedy) = (error.reason(&name), error.remedy(optional));
                 let run = LeftOut {
                     name,
                     reason,

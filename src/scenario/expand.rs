@@ -14,6 +14,8 @@ pub struct RunPlan {
     pub name: String,
     /// Its clusters, in the order of their names.
     pub clusters: Vec<ClusterPlan>,
+    /// Whether it is no failure that a store of it cannot be reached.
+    pub optional: bool,
 }
 
 /// One cluster of a run, with its providers by their names in the scenario.
@@ -90,6 +92,15 @@ impl Contender {
             Self::Mixed(mixed) => mixed.servers,
         }
     }
+
+    /// Whether it is no failure that a store of the run cannot be reached.
+    #[must_use]
+    pub const fn optional(&self) -> bool {
+        match self {
+            Self::Same(_) => false,
+            Self::Mixed(mixed) => mixed.optional,
+        }
+    }
 }
 
 impl Scenario {
@@ -151,7 +162,11 @@ impl Scenario {
             Some(contender) => contender.name().to_owned(),
             None => run_name(&clusters),
         };
-        RunPlan { name, clusters }
+        RunPlan {
+            name,
+            clusters,
+            optional: contender.is_some_and(Contender::optional),
+        }
     }
 }
 

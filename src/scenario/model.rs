@@ -111,6 +111,10 @@ pub struct MixedContender {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub servers: Option<u32>,
+    /// Whether the others are compared all the same, and that is no failure, where a store of this
+    /// run cannot be reached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 /// Default values.
