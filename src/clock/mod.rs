@@ -11,6 +11,7 @@
 //! neither; clippy refuses them outside this room (`clippy.toml`).
 
 mod executor;
+mod fetch;
 mod instant;
 mod queue;
 mod real;

@@ -105,6 +105,21 @@ impl Queue {
         }
     }
 
+    /// Number of the open bucket: another one whenever the queue has moved on.
+    pub const fn bucket(&self) -> u64 {
+        self.cursor
+    }
+
+    /// What is in the open bucket, in no order that matters.
+    pub fn open(&self) -> &[Entry] {
+        &self.open
+    }
+
+    /// What is in the bucket after it so far, if it is of the same window.
+    pub fn upcoming(&self) -> &[Entry] {
+        &self.fine[bucket(self.cursor + 1)]
+    }
+
     /// Takes the earliest deadline.
     pub fn pop(&mut self) -> Option<Entry> {
         let first = self.peek()?;
