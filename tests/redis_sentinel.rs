@@ -159,6 +159,31 @@ fn a_failover_is_followed_by_requests_and_by_who_hears_ends() {
     .unwrap();
 }
 
+#[test]
+fn who_listens_at_a_master_that_hangs_hears_of_the_new_one_from_the_sentinel() {
+    run_real(async {
+        let watched = Watched::start().await;
+        let provider = connect(&keyspace(watched.settings()), "").await.unwrap();
+        let (store, _ends) = listen(&provider, &seat(0)).await;
+        let sentinel = watched.sentinel.address();
+        until("the provider listens to the sentinel", || {
+            let channels: Vec<String> = ask(&mut raw(&sentinel), "PUBSUB CHANNELS");
+            channels == ["+switch-master"]
+        })
+        .await;
+        // Nothing breaks, and the masters are asked for every 60 s only.
+        watched.servers[0].freeze();
+        watched.failed_over().await;
+        let new = watched.servers[1].address();
+        until("a subscription to the new master", || {
+            try_ask(&new, &["PUBSUB", "NUMPAT"]).is_some_and(|patterns: u64| patterns > 0)
+        })
+        .await;
+        store.dispose().await;
+    })
+    .unwrap();
+}
+
 /// Uses a session that is stored at a master which goes away like this, until a new one serves it.
 async fn survives(goes: impl FnOnce(&mut Foreign)) {
     let mut watched = Watched::start().await;

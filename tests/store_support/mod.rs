@@ -119,7 +119,7 @@ impl Ends {
 
 /// Waits until something is true, and fails when it never becomes so.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = now() + Duration::from_secs(90);
+    let deadline = now() + Duration::from_secs(30);
     while !condition() {
         assert!(now() < deadline, "never happened: {what}");
         sleep(Duration::from_millis(2)).await;

@@ -8,21 +8,16 @@
 use super::address::Address;
 use super::connection_string::ConnectionString;
 use super::failure::Failure;
+use super::pipe::{Broken, Pipe, Stream};
 use super::tls::Tls;
 use crate::clock;
 use crate::providers::Secret;
-use redis::aio::{ConnectionLike as _, MultiplexedConnection, PubSub};
+use redis::aio::PubSub;
 use redis::{
-    AsyncConnectionConfig, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError,
-    ServerErrorKind, Value, cmd,
+    Cmd, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind, cmd,
 };
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-
-/// Commands that may wait to be written to a connection. StackExchange's queue has no bound; this
-/// one is deep enough that requests wait for the server and not here.
-const WRITE_QUEUE: usize = 4096;
 
 /// Makes connections to the servers of one connection string.
 pub struct Dialer {
@@ -34,10 +29,6 @@ pub struct Dialer {
     keep_alive: Duration,
     limit: Duration,
 }
-
-/// What Redis's protocol runs on.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 impl Dialer {
     /// A dialer as a connection string describes it, with a limit for each connection.
@@ -64,20 +55,17 @@ impl Dialer {
     ///
     /// # Errors
     /// The server cannot be reached, refuses, or does not answer within the limit.
-    pub async fn commands(&self, at: &Address) -> Result<MultiplexedConnection, Failure> {
-        self.open(at, self.login(true).set_db(self.database.into()))
-            .await
+    pub async fn commands(&self, at: &Address) -> Result<Pipe, Failure> {
+        self.open(at, true, self.database).await
     }
 
     /// A connection to a sentinel, which often has no password where its masters have one.
     ///
     /// # Errors
     /// As [`Self::commands`].
-    pub async fn sentinel(&self, at: &Address) -> Result<MultiplexedConnection, Failure> {
-        match self.open(at, self.login(false)).await {
-            Err(Failure::Unusable(_)) if self.password.is_some() => {
-                self.open(at, self.login(true)).await
-            }
+    pub async fn sentinel(&self, at: &Address) -> Result<Pipe, Failure> {
+        match self.open(at, false, 0).await {
+            Err(Failure::Unusable(_)) if self.password.is_some() => self.open(at, true, 0).await,
             other => other,
         }
     }
@@ -91,10 +79,36 @@ impl Dialer {
         at: &Address,
         subscribe: impl AsyncFnOnce(&mut PubSub) -> Result<(), RedisError>,
     ) -> Result<PubSub, Failure> {
+        self.subscribed(at, self.login(true), subscribe).await
+    }
+
+    /// A connection that is subscribed to a channel of a sentinel.
+    ///
+    /// # Errors
+    /// As [`Self::commands`].
+    pub async fn sentinel_subscription(
+        &self,
+        at: &Address,
+        channel: &str,
+    ) -> Result<PubSub, Failure> {
+        let subscribe = async |made: &mut PubSub| made.subscribe(channel).await;
+        match self.subscribed(at, self.login(false), subscribe).await {
+            Err(Failure::Unusable(_)) if self.password.is_some() => {
+                self.subscribed(at, self.login(true), subscribe).await
+            }
+            other => other,
+        }
+    }
+
+    async fn subscribed(
+        &self,
+        at: &Address,
+        login: RedisConnectionInfo,
+        subscribe: impl AsyncFnOnce(&mut PubSub) -> Result<(), RedisError>,
+    ) -> Result<PubSub, Failure> {
         self.within(async {
             let stream = self.stream(at).await?;
             let explained = |error| self.explained(at, error);
-            let login = self.login(true);
             let mut made = PubSub::new(&login, stream).await.map_err(explained)?;
             subscribe(&mut made).await.map_err(explained)?;
             Ok(made)
@@ -105,32 +119,42 @@ impl Dialer {
     async fn open(
         &self,
         at: &Address,
-        login: RedisConnectionInfo,
-    ) -> Result<MultiplexedConnection, Failure> {
+        with_password: bool,
+        database: u32,
+    ) -> Result<Pipe, Failure> {
         self.within(async {
-            let stream = self.stream(at).await?;
-            let explained = |error| self.explained(at, error);
-            let config = AsyncConnectionConfig::new()
-                .set_response_timeout(None)
-                .set_pipeline_buffer_size(WRITE_QUEUE);
-            let (mut made, driver) = MultiplexedConnection::new_with_config(&login, stream, config)
-                .await
-                .map_err(explained)?;
-            clock::spawn(driver).detach();
+            let pipe = Pipe::new(self.stream(at).await?);
+            if with_password && let Some(password) = &self.password {
+                let login = cmd("AUTH").arg(&self.user).arg(password.reveal()).take();
+                self.greet(at, &pipe, &login).await?;
+            }
+            if database != 0 {
+                self.greet(at, &pipe, cmd("SELECT").arg(database)).await?;
+            }
             let greeting = match &self.name {
                 Some(name) => cmd("CLIENT").arg("SETNAME").arg(name).take(),
                 None => cmd("PING"),
             };
-            let answer = made.req_packed_command(&greeting).await;
-            match answer.and_then(Value::extract_error) {
-                // A user who may not even PING may do what is needed all the same.
-                Err(error) if error.kind() != ErrorKind::Server(ServerErrorKind::NoPerm) => {
-                    Err(explained(error))
-                }
-                _ => Ok(made),
-            }
+            self.greet(at, &pipe, &greeting).await?;
+            Ok(pipe)
         })
         .await
+    }
+
+    /// Sends one of the commands that a connection begins with.
+    async fn greet(&self, at: &Address, pipe: &Pipe, command: &Cmd) -> Result<(), Failure> {
+        let answer = async { pipe.send(command)?.reply().await };
+        let answered = answer.await.map_err(|broken| {
+            let garbled = matches!(broken, Broken::Malformed(_));
+            self.broken(at, &broken.to_string(), garbled)
+        });
+        match answered?.0.extract_error() {
+            // A user who may not even PING may do what is needed all the same.
+            Err(error) if error.kind() != ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                Err(self.explained(at, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn within<T>(
@@ -188,7 +212,11 @@ impl Dialer {
         if detail.contains("DB index is out of range") {
             return Failure::Unusable(format!("{at} has no database {}", self.database));
         }
-        if kind == ErrorKind::AuthenticationFailed {
+        let password = ["AUTH", "invalid password"]
+            .iter()
+            .any(|word| detail.contains(word));
+        if kind == ErrorKind::AuthenticationFailed || error.code() == Some("WRONGPASS") || password
+        {
             return Failure::Unusable(format!("{at} refuses the user or the password"));
         }
         if error.code() == Some("NOAUTH") {
@@ -197,23 +225,28 @@ impl Dialer {
             ));
         }
         match Failure::from(error) {
-            // In TLS 1.3 a server looks at our certificate only after our half of the handshake.
-            Failure::Broken(why) if why.contains("received fatal alert") => {
-                Failure::Unusable(format!(
-                    "{at} refuses TLS ({why}); `client_certificate_file` and `client_key_file` name \
-                     a certificate for a server that asks for one"
-                ))
-            }
-            Failure::Broken(why) if self.tls.is_none() && kind == ErrorKind::Parse => {
-                Failure::Unusable(format!(
-                    "{at} does not speak plain Redis ({why}): TLS is `ssl=true`"
-                ))
-            }
-            Failure::Broken(why) if self.tls.is_none() => Failure::Broken(format!(
+            Failure::Broken(why) => self.broken(at, &why, kind == ErrorKind::Parse),
+            other => other,
+        }
+    }
+
+    /// Why a connection broke before a server let us in; `garbled` where it did not speak Redis.
+    fn broken(&self, at: &Address, why: &str, garbled: bool) -> Failure {
+        // In TLS 1.3 a server looks at our certificate only after our half of the handshake.
+        if why.contains("received fatal alert") {
+            return Failure::Unusable(format!(
+                "{at} refuses TLS ({why}); `client_certificate_file` and `client_key_file` name a \
+                 certificate for a server that asks for one"
+            ));
+        }
+        match (&self.tls, garbled) {
+            (Some(_), _) => Failure::Broken(format!("{at}: {why}")),
+            (None, true) => Failure::Unusable(format!(
+                "{at} does not speak plain Redis ({why}): TLS is `ssl=true`"
+            )),
+            (None, false) => Failure::Broken(format!(
                 "{at} hung up before it answered ({why}); if it expects TLS, add `ssl=true`"
             )),
-            Failure::Broken(why) => Failure::Broken(format!("{at}: {why}")),
-            other => other,
         }
     }
 }

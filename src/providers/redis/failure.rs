@@ -3,6 +3,7 @@
 //! The surprising fact: the genuine provider tries everything again, also a wrong password
 //! (facts §1.6). Here what no later try can help is told at once; everything else keeps its retries.
 
+use super::pipe::Broken;
 use crate::providers::ConnectError;
 use crate::session::StoreError;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
@@ -33,6 +34,12 @@ pub enum Failure {
     },
     /// No later try helps: a password, a right, a certificate, a setting.
     Unusable(String),
+}
+
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken.to_string())
+    }
 }
 
 impl From<RedisError> for Failure {

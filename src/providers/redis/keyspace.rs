@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use redis::cmd;
 use std::cell::RefCell;
 use std::rc::Rc;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// One instance of the provider.
 pub struct KeyspaceStore {
@@ -126,6 +126,7 @@ impl SessionStateStore for KeyspaceStore {
             heard: Rc::clone(&self.heard),
             callback,
             stopped,
+            broke: Notify::default(),
         };
         let subscriptions = self.subscriptions.take();
         clock::spawn(Rc::new(listener).run(subscriptions)).detach();

@@ -8,10 +8,10 @@ use super::address::Address;
 use super::connection::Limits;
 use super::dial::Dialer;
 use super::failure::Failure;
+use super::pipe::Pipe;
 use crate::clock::{self, Instant};
 use crate::session::RequestContext;
-use redis::aio::{ConnectionLike as _, MultiplexedConnection};
-use redis::{Cmd, Value};
+use redis::{Cmd, Value, cmd};
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ const RECONNECT_GAP: Duration = Duration::from_secs(60);
 pub struct Link {
     dialer: Rc<Dialer>,
     at: Address,
-    live: RefCell<Option<(u64, MultiplexedConnection)>>,
+    live: RefCell<Option<(u64, Pipe)>>,
     /// Held while a connection is made, so that many requests make one.
     making: tokio::sync::Mutex<()>,
     made: Cell<u64>,
@@ -61,26 +61,30 @@ impl Link {
         asking: bool,
         limits: &Limits,
     ) -> Result<Value, Failure> {
-        let sent = Cell::new(None);
+        // The number of the connection, and the bytes that went out and came back.
+        let traffic = Cell::new(None);
         let sending = pin!(async {
             // Boxed, as all that is rare here: every operation would carry its bytes.
-            let (number, mut connection) = match self.live() {
+            let (number, pipe) = match self.live() {
                 Some(live) => live,
                 None => Box::pin(self.make()).await?,
             };
-            sent.set(Some(number));
-            let answer = match asking {
-                false => connection.req_packed_command(command).await,
-                true => Box::pin(after_asking(&mut connection, command)).await,
-            };
-            answer.and_then(Value::extract_error).map_err(Failure::from)
+            traffic.set(Some((number, 0, 0)));
+            if asking {
+                pipe.send(&cmd("ASKING"))?;
+            }
+            let sent = pipe.send(command)?;
+            let bytes = sent.bytes;
+            traffic.set(Some((number, bytes, 0)));
+            let (value, received) = sent.reply().await?;
+            traffic.set(Some((number, bytes, received)));
+            value.extract_error().map_err(Failure::from)
         });
         let result = clock::timeout(limits.operation, sending)
             .await
             .unwrap_or(Err(Failure::TimedOut));
-        if let Some(number) = sent.get() {
-            let received = result.as_ref().map_or(0, wire_length);
-            request.count_round_trip(packed_length(command), received);
+        if let Some((number, sent, received)) = traffic.get() {
+            request.count_round_trip(sent, received);
             self.judge(number, &result);
         }
         if matches!(result, Err(Failure::TimedOut)) {
@@ -98,12 +102,12 @@ impl Link {
     }
 
     /// The connection and its number, if there is one.
-    fn live(&self) -> Option<(u64, MultiplexedConnection)> {
+    fn live(&self) -> Option<(u64, Pipe)> {
         self.live.borrow().clone()
     }
 
     /// Makes the connection, unless another request just did.
-    async fn make(&self) -> Result<(u64, MultiplexedConnection), Failure> {
+    async fn make(&self) -> Result<(u64, Pipe), Failure> {
         let _one_at_a_time = self.making.lock().await;
         if let Some(live) = self.live() {
             return Ok(live);
@@ -145,69 +149,7 @@ impl Link {
     }
 }
 
-/// Sends ASKING and a command, with nothing in between.
-async fn after_asking(
-    connection: &mut MultiplexedConnection,
-    command: &Cmd,
-) -> redis::RedisResult<Value> {
-    let mut both = redis::pipe();
-    both.cmd("ASKING").add_command(command.clone());
-    let mut answers = connection.req_packed_commands(&both, 1, 1).await?;
-    Ok(answers.pop().unwrap_or(Value::Nil))
-}
-
 /// Counts one.
 pub fn count(counter: &Cell<u32>) {
     counter.set(counter.get() + 1);
-}
-
-/// Bytes of a command on the wire: an array of bulk strings.
-fn packed_length(command: &Cmd) -> usize {
-    let arguments = command.args_iter();
-    let head = 3 + digits(arguments.len());
-    head + arguments
-        .map(|argument| match argument {
-            redis::Arg::Simple(bytes) => bulk_length(bytes.len()),
-            _ => bulk_length(1),
-        })
-        .sum::<usize>()
-}
-
-/// Bytes of a reply on the wire, for the replies that our commands get.
-fn wire_length(value: &Value) -> usize {
-    match value {
-        Value::BulkString(bytes) => bulk_length(bytes.len()),
-        Value::Int(number) => 3 + number.to_string().len(),
-        Value::Array(values) => {
-            3 + digits(values.len()) + values.iter().map(wire_length).sum::<usize>()
-        }
-        Value::SimpleString(text) => 3 + text.len(),
-        _ => 5,
-    }
-}
-
-fn bulk_length(length: usize) -> usize {
-    5 + digits(length) + length
-}
-
-fn digits(number: usize) -> usize {
-    number.checked_ilog10().unwrap_or(0) as usize + 1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_length_of_a_command_is_what_is_sent() {
-        let command = redis::cmd("SET").arg("key").arg(vec![0u8; 1234]).take();
-        assert_eq!(packed_length(&command), command.get_packed_command().len());
-    }
-
-    #[test]
-    fn the_length_of_a_reply_is_what_was_received() {
-        let wire = b"*4\r\n$3\r\nabc\r\n$-1\r\n:17\r\n+OK\r\n";
-        let value = redis::parse_redis_value(wire).unwrap();
-        assert_eq!(wire_length(&value), wire.len());
-    }
 }

@@ -23,12 +23,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Longest time for which a claim on one session end stands.
 const LONGEST_CLAIM: Duration = Duration::from_secs(10);
 /// Wait before a broken subscription is made anew.
 const RESUBSCRIBE_WAIT: Duration = Duration::from_millis(500);
+/// After a subscription broke, the masters are asked for again so soon, and then ever later up to
+/// `configCheckSeconds`: a server that comes back may learn only then that it lost its office.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How session ends are heard of.
 #[derive(Debug, Clone, Copy)]
@@ -193,6 +196,8 @@ pub struct Listener {
     pub callback: Rc<dyn ExpireCallback>,
     /// Tells it to stop; so does the sender's end.
     pub stopped: watch::Receiver<bool>,
+    /// Told whenever a subscription broke.
+    pub broke: Notify,
 }
 
 impl Listener {
@@ -204,6 +209,7 @@ impl Listener {
             // Told to stop, or the store was dropped.
             _ = stopped.wait_for(|stop| *stop) => {}
             () = self.follow(made) => {}
+            () = self.heard.store.connections().topology().hear_switches() => {}
         }
     }
 
@@ -213,6 +219,7 @@ impl Listener {
         let mut changes = topology.changes();
         // Dropping a task ends it.
         let mut listening: BTreeMap<Address, Task<()>> = BTreeMap::new();
+        let mut pause = topology.config_check();
         loop {
             let Ok(masters) = topology.masters().await else {
                 clock::sleep(RESUBSCRIBE_WAIT).await;
@@ -225,15 +232,20 @@ impl Listener {
                 listening.entry(at.clone()).or_insert_with(listen);
             }
             let check = async {
-                match topology.config_check() {
-                    Some(period) => clock::sleep(period).await,
+                match pause {
+                    Some(pause) => clock::sleep(pause).await,
                     None => std::future::pending().await,
                 }
             };
+            let longest = topology.config_check();
             tokio::select! {
                 biased;
                 _ = changes.changed() => {}
-                () = check => topology.refresh().await,
+                () = self.broke.notified() => pause = longest.map(|longest| longest.min(LOOK_AGAIN)),
+                () = check => {
+                    topology.refresh().await;
+                    pause = pause.map(|pause| pause * 2).min(longest);
+                }
             }
         }
     }
@@ -248,6 +260,7 @@ impl Listener {
             }
             // What happens until the next subscription is lost. If the server is no master any more,
             // this ends the task.
+            self.broke.notify_one();
             self.heard.store.connections().topology().refresh().await;
             subscription = self.heard.subscribe(&at).await.ok();
             if subscription.is_none() {

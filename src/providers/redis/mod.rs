@@ -6,7 +6,7 @@
 //! sitecore   microsoft + an index of deadlines; poller looks what expired
 //! deadline   a design of our own; shares only what is below
 //! ─────────  all of them on
-//! connection commands, scripts, retries, limits; link counts what is sent
+//! connection commands, scripts, retries, limits; link counts what is sent; pipe and reply carry it
 //! topology   which servers are masters: one, one that sentinels know, a cluster's by slots
 //! dial       TCP or Unix socket, tls, user and password
 //! server     managed or named; admin asks it for what is no session; survey looks at it and leaves
@@ -34,7 +34,9 @@ pub mod link;
 pub mod listener;
 pub mod markers;
 pub mod microsoft;
+pub mod pipe;
 pub mod polled;
+pub mod reply;
 pub mod script;
 mod server;
 pub mod settings;

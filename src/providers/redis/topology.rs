@@ -1,17 +1,18 @@
 //! Which servers are masters right now: one, one that sentinels know, or those of a cluster.
 //!
 //! In: the servers of a connection string. Out: the master for a command, all masters, and a signal
-//! when they change. The surprising fact: nobody tells a client that a master lost its office. It
-//! learns so from a redirection, an error or a broken connection; one that only listens learns
-//! nothing at all, which is why the masters are also asked for now and then
+//! when they change. The surprising fact: but for sentinels, nobody tells a client that a master lost
+//! its office. It learns so from a redirection, an error or a broken connection; one that only listens
+//! learns nothing at all, which is why the masters are also asked for now and then
 //! (`configCheckSeconds`, 60 s).
 
 use super::address::Address;
 use super::dial::Dialer;
 use super::failure::Failure;
+use super::pipe::Pipe;
 use super::slots::{self, Slots};
 use crate::clock::{self, Instant};
-use redis::aio::{ConnectionLike as _, MultiplexedConnection};
+use futures_util::StreamExt as _;
 use redis::{Cmd, Value, cmd};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,6 +21,10 @@ use tokio::sync::{Mutex, watch};
 
 /// The masters are asked for no more often than this, however many commands fail.
 const REFRESH_GAP: Duration = Duration::from_millis(250);
+/// Where a sentinel tells of a new master.
+const SWITCHES: &str = "+switch-master";
+/// Wait before the sentinels are tried again when none tells of new masters.
+const NO_SENTINEL_WAIT: Duration = Duration::from_secs(1);
 
 /// What a connection string says about where the servers are.
 #[derive(Debug, Clone)]
@@ -152,6 +157,29 @@ impl Topology {
         let _ = self.find().await;
     }
 
+    /// Follows what the sentinels tell of new masters, for ever. An old master keeps its subscribers
+    /// until sentinels have made it a replica, some ten seconds after they named the new one.
+    pub async fn hear_switches(&self) {
+        if self.named.service.is_none() {
+            std::future::pending::<()>().await;
+        }
+        loop {
+            // One that is away has others beside it.
+            for sentinel in &self.named.servers {
+                if let Ok(told) = self.dialer.sentinel_subscription(sentinel, SWITCHES).await {
+                    let (_sink, mut told) = told.split();
+                    // For what was told before.
+                    self.refresh().await;
+                    while told.next().await.is_some() {
+                        let _one_at_a_time = self.finding.lock().await;
+                        let _ = self.find().await;
+                    }
+                }
+            }
+            clock::sleep(NO_SENTINEL_WAIT).await;
+        }
+    }
+
     /// Whether there is only one server that could be the master.
     fn is_fixed(&self) -> bool {
         let one = self.named.servers.len() == 1 && self.named.service.is_none();
@@ -213,15 +241,15 @@ impl Topology {
 
     /// Asks a server for the masters of its cluster, or whether it is a master itself.
     async fn ask(&self, at: &Address) -> Result<Masters, Failure> {
-        let mut server = self.dialer.commands(at).await?;
-        let answer = self.answer(&mut server, cmd("CLUSTER").arg("SLOTS")).await;
+        let server = self.dialer.commands(at).await?;
+        let answer = self.answer(&server, cmd("CLUSTER").arg("SLOTS")).await;
         match answer {
             Ok(answer) => Slots::read(&answer, at)
                 .map(Masters::Cluster)
                 .ok_or_else(|| Failure::Refused(format!("the cluster of {at} serves no slots"))),
             // No cluster, or a user who may not ask.
             Err(Failure::Refused(_) | Failure::Unusable(_)) => {
-                let role = self.answer(&mut server, &cmd("ROLE")).await;
+                let role = self.answer(&server, &cmd("ROLE")).await;
                 match role.ok().as_ref().and_then(first_text).as_deref() {
                     Some(b"slave") => Err(Failure::Unusable(format!(
                         "{at} is a replica, which cannot be written to: name its master"
@@ -238,12 +266,12 @@ impl Topology {
 
     /// Asks a sentinel where the master of a name is.
     async fn ask_sentinel(&self, at: &Address, service: &str) -> Result<Masters, Failure> {
-        let mut sentinel = self.dialer.sentinel(at).await?;
+        let sentinel = self.dialer.sentinel(at).await?;
         let question = cmd("SENTINEL")
             .arg("GET-MASTER-ADDR-BY-NAME")
             .arg(service)
             .take();
-        let answer = self.answer(&mut sentinel, &question).await?;
+        let answer = self.answer(&sentinel, &question).await?;
         let place: Option<(String, u16)> = redis::from_redis_value(answer)
             .map_err(|_| Failure::Unusable(format!("{at} is no sentinel")))?;
         match place {
@@ -254,17 +282,11 @@ impl Topology {
         }
     }
 
-    async fn answer(
-        &self,
-        connection: &mut MultiplexedConnection,
-        command: &Cmd,
-    ) -> Result<Value, Failure> {
-        let asking = connection.req_packed_command(command);
+    async fn answer(&self, server: &Pipe, command: &Cmd) -> Result<Value, Failure> {
+        let asking = async { server.send(command)?.reply().await };
         let answer = clock::timeout(self.dialer.limit(), asking).await;
-        answer
-            .map_err(|_| Failure::TimedOut)?
-            .and_then(Value::extract_error)
-            .map_err(Failure::from)
+        let (value, _) = answer.map_err(|_| Failure::TimedOut)??;
+        value.extract_error().map_err(Failure::from)
     }
 }
 
