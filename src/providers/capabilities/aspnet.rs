@@ -1,6 +1,6 @@
 //! The rows of what ASP.NET itself brings: sessions in process, and its state server.
 
-use super::{Capabilities, Detection};
+use super::{Capabilities, Detection, NEVER};
 use crate::providers::expectations::{Deviation, RoundTrips};
 
 /// System.Web's in-process store (facts §3).
@@ -8,6 +8,7 @@ pub const INPROC: Capabilities = Capabilities {
     name: "inproc",
     title: "System.Web in-process store",
     detection: Some(Detection::CacheWheel),
+    shared_ends: true,
     expected_lateness: "0–20 s in bursts; up to 1 s early",
     out_of_process: false,
     virtual_time: true,
@@ -46,7 +47,8 @@ pub const STATE_SERVER: Capabilities = Capabilities {
     name: "state_server",
     title: "ASP.NET state server",
     detection: None,
-    expected_lateness: "never",
+    shared_ends: false,
+    expected_lateness: NEVER,
     out_of_process: true,
     virtual_time: false,
     lock: "flag and counter in the server's entry",

@@ -14,8 +14,12 @@ pub use redis_polled::{REDIS_INDEX, REDIS_MARKERS};
 pub use sql::{SQL_ASYNC, SQL_SITECORE, SQL_UNIVERSAL};
 
 use super::expectations::{Deviation, RoundTrips};
+use crate::session::StoreKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The lateness of ends that are not raised.
+const NEVER: &str = "never";
 
 /// What a provider can do, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -26,6 +30,8 @@ pub struct Capabilities {
     pub title: &'static str,
     /// How it notices that a session expired; `None`: it raises no session end.
     pub detection: Option<Detection>,
+    /// Whether it raises the ends of shared sessions too.
+    pub shared_ends: bool,
     /// Lateness of session end that its design leads one to expect.
     pub expected_lateness: &'static str,
     /// Whether sessions live outside the web server's process.
@@ -51,17 +57,45 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Whether it raises session end.
+    /// How it notices that a session of a kind expired; `None`: it raises no end of that kind.
     #[must_use]
-    pub const fn session_end(&self) -> bool {
-        self.detection.is_some()
+    pub const fn detection_of(&self, kind: StoreKind) -> Option<Detection> {
+        match kind {
+            StoreKind::Shared if !self.shared_ends => None,
+            StoreKind::Private | StoreKind::Shared => self.detection,
+        }
+    }
+
+    /// Whether it raises the ends of sessions of a kind.
+    #[must_use]
+    pub const fn raises_ends(&self, kind: StoreKind) -> bool {
+        self.detection_of(kind).is_some()
+    }
+
+    /// Lateness of the ends of a kind that its design leads one to expect.
+    #[must_use]
+    pub const fn expected_lateness_of(&self, kind: StoreKind) -> &'static str {
+        match self.raises_ends(kind) {
+            true => self.expected_lateness,
+            false => NEVER,
+        }
+    }
+
+    /// Which ends it raises, for a person.
+    #[must_use]
+    pub const fn ends(&self) -> &'static str {
+        match (self.detection, self.shared_ends) {
+            (None, _) => "no session end",
+            (Some(_), false) => "session end of private sessions only",
+            (Some(_), true) => "session end",
+        }
     }
 
     /// Whether Sitecore supports it for shared state on so many CD servers: it must raise session
     /// end, and be out of process where there is more than one server (seeds 000, 001, 003).
     #[must_use]
     pub const fn supports_shared(&self, servers: u32) -> bool {
-        self.session_end() && (self.out_of_process || servers == 1)
+        self.raises_ends(StoreKind::Shared) && (self.out_of_process || servers == 1)
     }
 }
 
@@ -118,3 +152,28 @@ pub const ALL: [&Capabilities; 12] = [
     &SQL_ASYNC,
     &SQL_UNIVERSAL,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_raise_ends_of_private_sessions_only() {
+        let raised = StoreKind::ALL.map(|kind| REDIS_MARKERS.detection_of(kind));
+        assert_eq!(raised, [Some(Detection::Poll), None]);
+    }
+
+    #[test]
+    fn what_raises_no_ends_of_shared_sessions_holds_no_shared_state() {
+        for provider in ALL.iter().filter(|provider| !provider.shared_ends) {
+            assert!(!provider.supports_shared(1), "{}", provider.name);
+        }
+    }
+
+    #[test]
+    fn no_provider_raises_ends_of_shared_sessions_only() {
+        for provider in ALL.iter().filter(|provider| provider.shared_ends) {
+            assert!(provider.detection.is_some(), "{}", provider.name);
+        }
+    }
+}

@@ -8,6 +8,7 @@ pub const MONGO_SITECORE: Capabilities = Capabilities {
     name: "mongo_sitecore",
     title: "Sitecore MongoDB session provider",
     detection: Some(Detection::Poll),
+    shared_ends: true,
     expected_lateness: "0–2 s plus backlog",
     out_of_process: true,
     virtual_time: false,

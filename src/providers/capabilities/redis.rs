@@ -1,6 +1,6 @@
 //! The rows of the Redis providers: Microsoft's, those that are built on it, and our own.
 
-use super::{Capabilities, Detection};
+use super::{Capabilities, Detection, NEVER};
 use crate::providers::expectations::{Deviation, RoundTrips};
 
 /// What Microsoft's flow costs; the third of a dirty request is redundant (facts §1.5).
@@ -52,7 +52,8 @@ pub const REDIS_MICROSOFT: Capabilities = Capabilities {
     name: "redis_microsoft",
     title: "Microsoft.Web.RedisSessionStateProvider",
     detection: None,
-    expected_lateness: "never",
+    shared_ends: false,
+    expected_lateness: NEVER,
     out_of_process: true,
     virtual_time: false,
     lock: "key with the locker's local clock in ticks",
@@ -121,6 +122,7 @@ pub const REDIS_KEYSPACE: Capabilities = Capabilities {
     name: "redis_keyspace",
     title: "Redis with keyspace notifications",
     detection: Some(Detection::Notification),
+    shared_ends: true,
     expected_lateness: "one minute early by design, plus Redis's expiry scan: up to volatile keys / 200 s",
     out_of_process: true,
     virtual_time: false,
@@ -201,6 +203,7 @@ pub const REDIS_SITECORE: Capabilities = Capabilities {
     name: "redis_sitecore",
     title: "Sitecore Redis session provider",
     detection: Some(Detection::Poll),
+    shared_ends: true,
     expected_lateness: "0–2 s plus backlog",
     out_of_process: true,
     virtual_time: false,
@@ -255,6 +258,7 @@ pub const REDIS_DEADLINE: Capabilities = Capabilities {
     name: "redis_deadline",
     title: "Redis with deadlines, wake-ups and fenced locks (ours)",
     detection: Some(Detection::Deadline),
+    shared_ends: true,
     expected_lateness: "below 5 ms plus backlog; a claim's lease (30 s) when a server dies in a handler",
     out_of_process: true,
     virtual_time: false,

@@ -1,6 +1,6 @@
 //! The rows of the SQL providers: Sitecore's, and two of Microsoft's.
 
-use super::{Capabilities, Detection};
+use super::{Capabilities, Detection, NEVER};
 use crate::providers::expectations::{Deviation, RoundTrips};
 
 /// Sitecore.SessionProvider.Sql (facts §9.1, §9.2).
@@ -8,6 +8,7 @@ pub const SQL_SITECORE: Capabilities = Capabilities {
     name: "sql_sitecore",
     title: "Sitecore SQL session provider",
     detection: Some(Detection::Poll),
+    shared_ends: true,
     expected_lateness: "0–2 s plus backlog: one end after the other",
     out_of_process: true,
     virtual_time: false,
@@ -60,7 +61,8 @@ pub const SQL_ASYNC: Capabilities = Capabilities {
     name: "sql_async",
     title: "Microsoft SqlSessionStateProviderAsync",
     detection: None,
-    expected_lateness: "never",
+    shared_ends: false,
+    expected_lateness: NEVER,
     out_of_process: true,
     virtual_time: false,
     lock: "columns of the session's row: flag, date and a counter",
@@ -113,7 +115,8 @@ pub const SQL_UNIVERSAL: Capabilities = Capabilities {
     name: "sql_universal",
     title: "Microsoft ASP.NET Universal Providers",
     detection: None,
-    expected_lateness: "never",
+    shared_ends: false,
+    expected_lateness: NEVER,
     out_of_process: true,
     virtual_time: false,
     lock: "columns of the session's row: flag and date; the cookie is always 0",
