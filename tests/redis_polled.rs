@@ -133,7 +133,7 @@ impl Race {
         let late = connect(&late, "").await.unwrap();
         let (late_store, late_ends) = listen(&late, &seat(1)).await;
         until("the late server read the index", || relay.holds.get()).await;
-        let (store, ends) = listen(&bench.provider, &seat(0)).await;
+        let (store, ends) = bench.listen(&seat(0)).await;
         let is_over = || bench.ask::<u64>(&format!("ZCARD {INDEX}")) == 0;
         until("the other ended the session", is_over).await;
         assert_eq!(ends.ids(), [id(7)]);
@@ -198,7 +198,7 @@ fn an_empty_marker_at_the_head_of_the_log_stops_all_ends_behind_it() {
     run_real(async {
         let bench = markers().await;
         let minute = Duration::from_millis(50);
-        let (store, ends) = listen(&bench.provider, &fast_seat(0, minute)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, minute)).await;
         // As a poller leaves it that dies between the last id's SPOP and the ZREM.
         let empty = "{sessionbench_private}_2024 01 01 00:00:00_Marker";
         let add = redis::cmd("ZADD").arg(LOG).arg(6.3e17).arg(empty).take();
@@ -240,7 +240,7 @@ fn an_entry_of_more_than_an_hour_ago_is_never_found() {
         let store = bench.open(&fast_seat(0, MINUTE)).await;
         store_new(&store, id(7), "hello").await;
         age(&bench, 3700.0);
-        let (_store, ends) = listen(&bench.provider, &fast_seat(1, MINUTE)).await;
+        let (_store, ends) = bench.listen(&fast_seat(1, MINUTE)).await;
         ticks(&bench, 3).await;
         assert!(ends.seen.borrow().is_empty());
         age(&bench, -700.0);
