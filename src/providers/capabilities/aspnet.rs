@@ -1,6 +1,6 @@
 //! The rows of what ASP.NET itself brings: sessions in process, and its state server.
 
-use super::{Capabilities, Detection, NEVER};
+use super::{Capabilities, Detection, NEVER, ONE_EACH};
 use crate::providers::expectations::{Deviation, RoundTrips};
 
 /// System.Web's in-process store (facts §3).
@@ -55,18 +55,7 @@ pub const STATE_SERVER: Capabilities = Capabilities {
     wait: "poll every 500 ms",
     steal: "module, at the execution timeout by the server's clock",
     sliding: "every get, also of a waiter; update, release, reset",
-    round_trips: RoundTrips {
-        dirty: 2,
-        clean: 2,
-        read_only: 1,
-        reset: 1,
-        stale_dirty: 4,
-        stale_clean: 4,
-        new_visit: 1,
-        abandon: 2,
-        poll: 1,
-        by_chance: 0,
-    },
+    round_trips: ONE_EACH,
     // It is this program itself.
     managed_server: None,
     notes: &[

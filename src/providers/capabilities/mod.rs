@@ -21,6 +21,20 @@ use serde::{Deserialize, Serialize};
 /// The lateness of ends that are not raised.
 const NEVER: &str = "never";
 
+/// Round trips of a provider that needs one for each operation of the contract.
+const ONE_EACH: RoundTrips = RoundTrips {
+    dirty: 2,
+    clean: 2,
+    read_only: 1,
+    reset: 1,
+    stale_dirty: 4,
+    stale_clean: 4,
+    new_visit: 1,
+    abandon: 2,
+    poll: 1,
+    by_chance: 0,
+};
+
 /// What a provider can do, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Capabilities {

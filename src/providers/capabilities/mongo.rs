@@ -1,6 +1,6 @@
 //! The row of Sitecore's MongoDB provider.
 
-use super::{Capabilities, Detection};
+use super::{Capabilities, Detection, ONE_EACH};
 use crate::providers::expectations::{Deviation, RoundTrips};
 
 /// Sitecore.SessionProvider.MongoDB (facts §9.1, §9.3).
@@ -18,16 +18,11 @@ pub const MONGO_SITECORE: Capabilities = Capabilities {
     sliding: "get, also of a read-only waiter; update, reset; not release",
     // Of private sessions; each get of a session with a timeout of its own has one more.
     round_trips: RoundTrips {
-        dirty: 2,
-        clean: 2,
-        read_only: 1,
         reset: 2,
         stale_dirty: 5,
         stale_clean: 5,
-        new_visit: 1,
-        abandon: 2,
         poll: 2,
-        by_chance: 0,
+        ..ONE_EACH
     },
     managed_server: None,
     notes: &[

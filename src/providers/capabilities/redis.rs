@@ -1,6 +1,6 @@
 //! The rows of the Redis providers: Microsoft's, those that are built on it, and our own.
 
-use super::{Capabilities, Detection, NEVER};
+use super::{Capabilities, Detection, NEVER, ONE_EACH};
 use crate::providers::expectations::{Deviation, RoundTrips};
 
 /// What Microsoft's flow costs; the third of a dirty request is redundant (facts §1.5).
@@ -266,18 +266,7 @@ pub const REDIS_DEADLINE: Capabilities = Capabilities {
     wait: "message on release, first come first served; poll every 500 ms as a net",
     steal: "module, at the execution timeout by the store's clock",
     sliding: "get, update, release, reset; not by a waiter",
-    round_trips: RoundTrips {
-        dirty: 2,
-        clean: 2,
-        read_only: 1,
-        reset: 1,
-        stale_dirty: 4,
-        stale_clean: 4,
-        new_visit: 1,
-        abandon: 2,
-        poll: 1,
-        by_chance: 0,
-    },
+    round_trips: ONE_EACH,
     managed_server: Some("redis-server"),
     notes: &[
         "Not a product: our own design, to show what the others could do on the same server.",

@@ -1,6 +1,6 @@
 //! The rows of the SQL providers: Sitecore's, and two of Microsoft's.
 
-use super::{Capabilities, Detection, NEVER};
+use super::{Capabilities, Detection, NEVER, ONE_EACH};
 use crate::providers::expectations::{Deviation, RoundTrips};
 
 /// Sitecore.SessionProvider.Sql (facts §9.1, §9.2).
@@ -16,18 +16,7 @@ pub const SQL_SITECORE: Capabilities = Capabilities {
     wait: "poll every 500 ms",
     steal: "module, at the execution timeout by the web server's clock; shared state after 5 s",
     sliding: "every get, also of a waiter; update, release, reset (ours)",
-    round_trips: RoundTrips {
-        dirty: 2,
-        clean: 2,
-        read_only: 1,
-        reset: 1,
-        stale_dirty: 4,
-        stale_clean: 4,
-        new_visit: 1,
-        abandon: 2,
-        poll: 1,
-        by_chance: 0,
-    },
+    round_trips: ONE_EACH,
     managed_server: Some("postgresql"),
     notes: &[
         "Columns and bodies of the genuine procedures are unknown; those that we create are the \
@@ -69,18 +58,7 @@ pub const SQL_ASYNC: Capabilities = Capabilities {
     wait: "poll every 500 ms",
     steal: "module, at the execution timeout by the database's clock",
     sliding: "every get, also of a waiter; update, release, reset",
-    round_trips: RoundTrips {
-        dirty: 2,
-        clean: 2,
-        read_only: 1,
-        reset: 1,
-        stale_dirty: 4,
-        stale_clean: 4,
-        new_visit: 1,
-        abandon: 2,
-        poll: 1,
-        by_chance: 0,
-    },
+    round_trips: ONE_EACH,
     managed_server: Some("postgresql"),
     notes: &[
         "Raises no session end, so it cannot hold shared state and no visit is committed.",
