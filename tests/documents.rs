@@ -85,6 +85,22 @@ fn the_readme_lists_every_provider() {
 }
 
 #[test]
+fn the_readme_says_which_providers_hold_shared_state() {
+    let readme = document("README.md");
+    let (_, matrix) = readme.split_once("## Providers").unwrap();
+    for provider in capabilities::ALL {
+        let name = format!("| `{}` |", provider.name);
+        let row = matrix.lines().find(|line| line.starts_with(&name)).unwrap();
+        let shared = match (provider.supports_shared(2), provider.supports_shared(1)) {
+            (true, _) => "yes",
+            (false, true) => "one CD server only",
+            (false, false) => "no",
+        };
+        assert_eq!(row.split(" | ").nth(2), Some(shared), "{row}");
+    }
+}
+
+#[test]
 fn every_link_between_documents_leads_to_a_file() {
     for name in [
         "README.md",

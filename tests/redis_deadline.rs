@@ -4,12 +4,11 @@ mod redis_support;
 
 use redis_support::*;
 use sessionbench::clock::{now, run_real, sleep_until};
-use sessionbench::providers::redis::settings::{RedisDeadline, RedisSettings};
+use sessionbench::providers::redis::settings::RedisDeadline;
 use sessionbench::providers::{ProviderSettings, Seat};
 use sessionbench::quantity::Span;
-use sessionbench::session::{GetItem, Minutes, Noticed, SessionStateStore, StoreError};
+use sessionbench::session::{GetItem, Minutes, Noticed, StoreError};
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaah";
@@ -27,14 +26,6 @@ fn settings() -> RedisDeadline {
 
 async fn bench(settings: RedisDeadline) -> Bench {
     Bench::new(ProviderSettings::RedisDeadline(settings)).await
-}
-
-/// A server that raises session ends.
-async fn server(bench: &Bench, seat: &Seat) -> (Rc<dyn SessionStateStore>, Rc<Ends>) {
-    let store = bench.open(seat).await;
-    let ends = Rc::new(Ends::default());
-    assert!(store.set_item_expire_callback(Rc::clone(&ends) as Rc<_>));
-    (store, ends)
 }
 
 fn server_us(bench: &Bench) -> u64 {
@@ -95,7 +86,7 @@ fn sessions_outlive_their_deadline_by_the_retention_and_so_does_the_index() {
 fn a_session_ends_at_its_deadline_and_leaves_the_store() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         let stored = now();
         store_new(&store, id(7), "hello").await;
         until("session end", || !ends.seen.borrow().is_empty()).await;
@@ -126,8 +117,8 @@ fn a_near_deadline_wakes_the_sleeper_that_made_it() {
             ..settings()
         })
         .await;
-        let (one, ends_of_one) = server(&bench, &fast_seat(0, MINUTE)).await;
-        let (other, ends_of_other) = server(&bench, &fast_seat(1, MINUTE)).await;
+        let (one, ends_of_one) = bench.listen(&fast_seat(0, MINUTE)).await;
+        let (other, ends_of_other) = bench.listen(&fast_seat(1, MINUTE)).await;
         until("both sleep for an hour", || {
             bench.provider.background_work().ticks == 32
         })
@@ -152,7 +143,7 @@ fn several_servers_raise_every_end_once_and_mostly_one_of_them_wakes_up() {
         .await;
         let mut servers = Vec::new();
         for number in 0..3 {
-            servers.push(server(&bench, &fast_seat(number, MINUTE)).await);
+            servers.push(bench.listen(&fast_seat(number, MINUTE)).await);
         }
         for number in 0..300 {
             store_new(&servers[0].0, id(number), "hello").await;
@@ -179,13 +170,11 @@ fn several_servers_raise_every_end_once_and_mostly_one_of_them_wakes_up() {
 fn an_end_whose_server_died_comes_again_within_the_lease() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (dying, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
-        ends.takes.set(Duration::from_secs(3600));
-        store_new(&dying, id(7), "hello").await;
-        until("the handler starts", || ends.at_work.get() == 1).await;
+        let handler = Duration::from_secs(3600);
+        let (dying, _ends) = bench.ending(&fast_seat(0, MINUTE), handler).await;
         let claimed = now();
         drop(dying);
-        let (_other, again) = server(&bench, &fast_seat(1, MINUTE)).await;
+        let (_other, again) = bench.listen(&fast_seat(1, MINUTE)).await;
         until("it ends again", || !again.seen.borrow().is_empty()).await;
         {
             let seen = again.seen.borrow();
@@ -207,7 +196,7 @@ fn an_end_whose_server_died_comes_again_within_the_lease() {
 fn nothing_is_lost_when_all_servers_are_away() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         for number in 0..20 {
             store_new(&store, id(number), "hello").await;
         }
@@ -215,7 +204,7 @@ fn nothing_is_lost_when_all_servers_are_away() {
         // All deadlines pass.
         sleep_until(now() + Duration::from_millis(1500)).await;
         assert!(ends.seen.borrow().is_empty());
-        let (_store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
+        let (_store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         until("every end", || ends.ids().len() == 20).await;
         until("all are gone", || keys(&bench).is_empty()).await;
     })
@@ -226,10 +215,8 @@ fn nothing_is_lost_when_all_servers_are_away() {
 fn data_stays_until_the_end_is_acknowledged_while_the_visitor_begins_anew() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
-        ends.takes.set(Duration::from_millis(500));
-        store_new(&store, id(7), "old").await;
-        until("the handler starts", || ends.at_work.get() == 1).await;
+        let handler = Duration::from_millis(500);
+        let (store, ends) = bench.ending(&fast_seat(0, MINUTE), handler).await;
         let answer = store.get_item_exclusive(&request(), id(7)).await.unwrap();
         assert_eq!(answer, GetItem::Missing);
         store_new(&store, id(7), "new").await;
@@ -246,7 +233,7 @@ fn data_stays_until_the_end_is_acknowledged_while_the_visitor_begins_anew() {
             .iter()
             .map(|end| text_of(end.notice.item.as_ref().unwrap()))
             .collect();
-        assert_eq!(texts, ["old", "new"]);
+        assert_eq!(texts, ["hello", "new"]);
         until("both are gone", || keys(&bench).is_empty()).await;
     })
     .unwrap();
@@ -265,7 +252,7 @@ fn a_request_that_comes_before_the_sleeper_does_not_get_a_session_that_is_due() 
         assert_eq!(answer, GetItem::Missing);
         let answer = store.get_item(&request(), id(8)).await.unwrap();
         assert_eq!(answer, GetItem::Missing);
-        let (_sleeping, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
+        let (_sleeping, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         until("both ends", || ends.seen.borrow().len() == 2).await;
         for end in ends.seen.borrow().iter() {
             assert_eq!(text_of(end.notice.item.as_ref().unwrap()), "due");
@@ -280,7 +267,7 @@ fn a_request_that_comes_before_the_sleeper_does_not_get_a_session_that_is_due() 
 fn a_session_that_a_request_holds_does_not_end() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         store_new(&store, id(7), "hello").await;
         let request = request();
         let found = take(&store, &request, id(7)).await;
@@ -311,7 +298,7 @@ fn a_session_whose_holder_died_ends_when_its_lock_has_run_out() {
             execution_timeout: Duration::from_secs(2),
             ..fast_seat(0, MINUTE)
         };
-        let (store, ends) = server(&bench, &seat).await;
+        let (store, ends) = bench.listen(&seat).await;
         store_new(&store, id(7), "hello").await;
         let taken = now();
         take(&store, &request(), id(7)).await;
@@ -330,7 +317,7 @@ fn the_index_is_written_once_per_timeout_and_not_once_per_request() {
             ..settings()
         })
         .await;
-        let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         bench.reset_counts();
         store_new(&store, id(7), "hello").await;
         let started = now();
@@ -450,7 +437,7 @@ fn an_uninitialised_session_is_told_as_such_once_and_never_overwrites() {
 fn a_session_that_cannot_be_decoded_blocks_nobody_and_its_data_stays() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         store_new(&store, id(7), "hello").await;
         store_new(&store, id(23), "of the same shard, behind it").await;
         let _: u64 = bench.ask(&format!("HSET {TAG}_{ID}_Session data junk"));
@@ -492,7 +479,7 @@ fn a_request_that_meets_an_undecodable_session_fails_and_leaves_no_lock() {
 fn a_handler_that_throws_is_not_asked_again() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         ends.throws.set(true);
         store_new(&store, id(7), "hello").await;
         until("it is gone", || keys(&bench).is_empty()).await;
@@ -511,7 +498,7 @@ fn no_more_handlers_run_at_once_than_allowed() {
             ..settings()
         })
         .await;
-        let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         ends.takes.set(Duration::from_millis(30));
         for number in 0..40 {
             store_new(&store, id(number), "hello").await;
@@ -527,7 +514,7 @@ fn no_more_handlers_run_at_once_than_allowed() {
 fn abandoning_raises_the_end_in_the_request() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (store, ends) = server(&bench, &seat(0)).await;
+        let (store, ends) = bench.listen(&seat(0)).await;
         store_new(&store, id(7), "hello").await;
         let request = request();
         let found = take(&store, &request, id(7)).await;
@@ -545,7 +532,7 @@ fn abandoning_raises_the_end_in_the_request() {
 fn dispose_handles_what_is_claimed_and_then_raises_nothing() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         ends.takes.set(Duration::from_millis(200));
         for number in 0..5 {
             store_new(&store, id(number), "hello").await;
@@ -565,17 +552,13 @@ fn a_sleeper_outlives_its_redis_server() {
     run_real(async {
         let foreign = Foreign::start().await;
         let port = foreign.port;
-        let redis = RedisSettings {
-            operationTimeoutInMilliseconds: 500,
-            retryTimeoutInMilliseconds: 50,
-            ..on(&foreign.address())
-        };
+        let redis = impatient(&foreign.address());
         let bench = bench(RedisDeadline {
             redis,
             ..settings()
         })
         .await;
-        let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         store_new(&store, id(7), "lost with the server's memory").await;
         drop(foreign);
         until("a claim failed", || {
@@ -599,11 +582,9 @@ fn on_a_server_that_is_not_ours_nothing_remains() {
             ..settings()
         })
         .await;
-        let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
-        ends.takes.set(Duration::from_secs(3600));
         bench.put("somebody:else", b"x");
-        store_new(&store, id(7), "ended").await;
-        until("the handler starts", || ends.at_work.get() == 1).await;
+        let handler = Duration::from_secs(3600);
+        let (store, _ends) = bench.ending(&fast_seat(0, MINUTE), handler).await;
         let holder = request();
         store_new(&store, id(8), "living").await;
         take(&store, &holder, id(8)).await;
@@ -652,7 +633,7 @@ fn a_cluster_node_runs_every_script_and_all_keys_of_a_session_lie_in_one_slot() 
             ..settings()
         })
         .await;
-        let (store, ends) = server(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         ends.takes.set(Duration::from_millis(200));
         let (holder, waiter) = (request(), request());
         waiter.waits.set(true);

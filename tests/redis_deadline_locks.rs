@@ -25,6 +25,47 @@ async fn bench(settings: RedisDeadline) -> Bench {
     Bench::new(ProviderSettings::RedisDeadline(settings)).await
 }
 
+/// Settings by which a waiter may be silent for so long.
+fn with_lease(waiter_lease: Span) -> RedisDeadline {
+    RedisDeadline {
+        waiter_lease,
+        ..RedisDeadline::default()
+    }
+}
+
+/// Session 7 and the request that holds it.
+struct Held {
+    bench: Bench,
+    store: Rc<dyn SessionStateStore>,
+    holder: RequestContext,
+    lock: LockId,
+}
+
+impl Held {
+    async fn new(settings: RedisDeadline) -> Self {
+        let bench = bench(settings).await;
+        let store = bench.open(&seat(9)).await;
+        store_new(&store, id(7), "hello").await;
+        let holder = request();
+        let found = take(&store, &holder, id(7)).await;
+        Self {
+            bench,
+            store,
+            holder,
+            lock: found.lock.unwrap(),
+        }
+    }
+
+    /// A request that waits finds it locked.
+    async fn waits(&self, request: &RequestContext) -> (Duration, LockId) {
+        locked(&self.store, request, id(7)).await
+    }
+
+    async fn release(&self) {
+        release(&self.store, &self.holder, id(7), &self.lock).await;
+    }
+}
+
 /// A request that waits finds the session locked.
 async fn locked(
     store: &Rc<dyn SessionStateStore>,
@@ -101,18 +142,10 @@ fn waiters(bench: &Bench) -> u64 {
 #[test]
 fn waiters_get_the_lock_in_the_order_in_which_they_came_without_a_poll() {
     run_real(async {
-        let bench = bench(RedisDeadline {
-            waiter_lease: Span::from_secs(60),
-            ..RedisDeadline::default()
-        })
-        .await;
-        let store = bench.open(&seat(9)).await;
-        store_new(&store, id(7), "hello").await;
-        let holder = request();
-        let found = take(&store, &holder, id(7)).await;
+        let held = Held::new(with_lease(Span::from_secs(60))).await;
         let modules = [
-            Rc::new(patient(&bench, 0).await),
-            Rc::new(patient(&bench, 1).await),
+            Rc::new(patient(&held.bench, 0).await),
+            Rc::new(patient(&held.bench, 1).await),
         ];
         let got = Rc::new(RefCell::new(Vec::new()));
         for number in 1..=10 {
@@ -121,12 +154,12 @@ fn waiters_get_the_lock_in_the_order_in_which_they_came_without_a_poll() {
                 _ => Access::Exclusive,
             };
             wait_on(&modules[number as usize % 2], number, access, &got);
-            until("it waits", || waiters(&bench) == number).await;
+            until("it waits", || waiters(&held.bench) == number).await;
         }
-        release(&store, &holder, id(7), &found.lock.unwrap()).await;
+        held.release().await;
         until("all had it", || got.borrow().len() == 10).await;
         assert_eq!(*got.borrow(), (1..=10).collect::<Vec<_>>());
-        until("nobody waits", || waiters(&bench) == 0).await;
+        until("nobody waits", || waiters(&held.bench) == 0).await;
     })
     .unwrap();
 }
@@ -134,18 +167,15 @@ fn waiters_get_the_lock_in_the_order_in_which_they_came_without_a_poll() {
 #[test]
 fn who_comes_later_does_not_overtake_a_waiter_whose_turn_it_is() {
     run_real(async {
-        let bench = bench(RedisDeadline::default()).await;
-        let store = bench.open(&seat(0)).await;
-        store_new(&store, id(7), "hello").await;
-        let (holder, waiter, late) = (request(), request(), request());
-        let found = take(&store, &holder, id(7)).await;
-        locked(&store, &waiter, id(7)).await;
-        release(&store, &holder, id(7), &found.lock.unwrap()).await;
-        let (age, _) = locked(&store, &late, id(7)).await;
+        let held = Held::new(RedisDeadline::default()).await;
+        let (waiter, late) = (request(), request());
+        held.waits(&waiter).await;
+        held.release().await;
+        let (age, _) = held.waits(&late).await;
         assert_eq!(age, Duration::ZERO, "it is free, and another's turn");
-        let found = take(&store, &waiter, id(7)).await;
-        release(&store, &waiter, id(7), &found.lock.unwrap()).await;
-        take(&store, &late, id(7)).await;
+        let found = take(&held.store, &waiter, id(7)).await;
+        release(&held.store, &waiter, id(7), &found.lock.unwrap()).await;
+        take(&held.store, &late, id(7)).await;
     })
     .unwrap();
 }
@@ -153,20 +183,15 @@ fn who_comes_later_does_not_overtake_a_waiter_whose_turn_it_is() {
 #[test]
 fn a_dead_waiter_is_waited_for_no_longer_than_its_lease() {
     run_real(async {
-        let bench = bench(RedisDeadline {
-            waiter_lease: Span::from_millis(300),
-            ..RedisDeadline::default()
-        })
-        .await;
-        let store = bench.open(&seat(0)).await;
-        store_new(&store, id(7), "hello").await;
-        let (holder, dead, living) = (request(), request(), request());
-        let found = take(&store, &holder, id(7)).await;
-        locked(&store, &dead, id(7)).await;
+        let held = Held::new(with_lease(Span::from_millis(300))).await;
+        let (dead, living) = (request(), request());
+        held.waits(&dead).await;
         let left = now();
-        release(&store, &holder, id(7), &found.lock.unwrap()).await;
+        held.release().await;
         living.waits.set(true);
-        while let GetItem::Locked { .. } = store.get_item_exclusive(&living, id(7)).await.unwrap() {
+        while let GetItem::Locked { .. } =
+            held.store.get_item_exclusive(&living, id(7)).await.unwrap()
+        {
             assert!(now().since(left) < Duration::from_secs(20));
         }
         let waited = now().since(left);
@@ -178,18 +203,15 @@ fn a_dead_waiter_is_waited_for_no_longer_than_its_lease() {
 #[test]
 fn a_waiter_that_asks_again_in_time_keeps_its_place() {
     run_real(async {
-        let bench = bench(RedisDeadline::default()).await;
-        let store = bench.open(&seat(0)).await;
-        store_new(&store, id(7), "hello").await;
-        let (holder, first, second) = (request(), request(), request());
-        let found = take(&store, &holder, id(7)).await;
+        let held = Held::new(RedisDeadline::default()).await;
+        let (first, second) = (request(), request());
         for waiter in [&first, &second, &first] {
-            locked(&store, waiter, id(7)).await;
+            held.waits(waiter).await;
         }
-        assert_eq!(waiters(&bench), 2);
-        release(&store, &holder, id(7), &found.lock.unwrap()).await;
-        locked(&store, &second, id(7)).await;
-        take(&store, &first, id(7)).await;
+        assert_eq!(waiters(&held.bench), 2);
+        held.release().await;
+        held.waits(&second).await;
+        take(&held.store, &first, id(7)).await;
     })
     .unwrap();
 }
@@ -197,23 +219,16 @@ fn a_waiter_that_asks_again_in_time_keeps_its_place() {
 #[test]
 fn a_waiter_that_gives_up_passes_its_turn_on() {
     run_real(async {
-        let bench = bench(RedisDeadline {
-            waiter_lease: Span::from_secs(60),
-            ..RedisDeadline::default()
-        })
-        .await;
-        let store = bench.open(&seat(9)).await;
-        store_new(&store, id(7), "hello").await;
-        let (holder, gives_up) = (request(), request());
-        let found = take(&store, &holder, id(7)).await;
-        locked(&store, &gives_up, id(7)).await;
-        let module = Rc::new(patient(&bench, 0).await);
+        let held = Held::new(with_lease(Span::from_secs(60))).await;
+        let gives_up = request();
+        held.waits(&gives_up).await;
+        let module = Rc::new(patient(&held.bench, 0).await);
         let got = Rc::new(RefCell::new(Vec::new()));
         wait_on(&module, 1, Access::Exclusive, &got);
-        until("it waits", || waiters(&bench) == 2).await;
-        release(&store, &holder, id(7), &found.lock.unwrap()).await;
+        until("it waits", || waiters(&held.bench) == 2).await;
+        held.release().await;
         assert!(got.borrow().is_empty());
-        store.end_request(&gives_up).await.unwrap();
+        held.store.end_request(&gives_up).await.unwrap();
         until("the next one has it", || got.borrow().len() == 1).await;
     })
     .unwrap();
@@ -222,21 +237,17 @@ fn a_waiter_that_gives_up_passes_its_turn_on() {
 #[test]
 fn a_waiter_that_is_not_called_asks_at_its_next_poll() {
     run_real(async {
-        let bench = bench(RedisDeadline::default()).await;
-        let store = bench.open(&seat(9)).await;
-        store_new(&store, id(7), "hello").await;
-        let holder = request();
-        let found = take(&store, &holder, id(7)).await;
-        let module = Rc::new(module(&bench, 0, Span::from_millis(500)).await);
+        let held = Held::new(RedisDeadline::default()).await;
+        let module = Rc::new(module(&held.bench, 0, Span::from_millis(500)).await);
         let got = Rc::new(RefCell::new(Vec::new()));
         wait_on(&module, 1, Access::Exclusive, &got);
-        until("it waits", || waiters(&bench) == 1).await;
+        until("it waits", || waiters(&held.bench) == 1).await;
         // No client hears anything from here on, until each has subscribed again.
-        assert_eq!(bench.ask::<u64>("CLIENT KILL TYPE pubsub"), 2);
-        release(&store, &holder, id(7), &found.lock.unwrap()).await;
+        assert_eq!(held.bench.ask::<u64>("CLIENT KILL TYPE pubsub"), 2);
+        held.release().await;
         until("it polled", || got.borrow().len() == 1).await;
         until("they subscribe again", || {
-            bench.provider.background_work().resubscriptions == 2
+            held.bench.provider.background_work().resubscriptions == 2
         })
         .await;
     })
@@ -246,17 +257,14 @@ fn a_waiter_that_is_not_called_asks_at_its_next_poll() {
 #[test]
 fn a_lock_is_as_old_as_the_server_says_and_is_released_by_its_number() {
     run_real(async {
-        let bench = bench(RedisDeadline::default()).await;
-        let store = bench.open(&seat(0)).await;
-        store_new(&store, id(7), "hello").await;
-        let (robbed, robber) = (request(), request());
-        let found = take(&store, &robbed, id(7)).await;
-        let (first_age, lock) = locked(&store, &robber, id(7)).await;
-        assert_eq!(Some(&lock), found.lock.as_ref());
-        let (age, _) = locked(&store, &robber, id(7)).await;
+        let held = Held::new(RedisDeadline::default()).await;
+        let robber = request();
+        let (first_age, lock) = held.waits(&robber).await;
+        assert_eq!(lock, held.lock);
+        let (age, _) = held.waits(&robber).await;
         assert!(age > first_age);
-        release(&store, &robber, id(7), &lock).await;
-        let taken = take(&store, &robber, id(7)).await;
+        release(&held.store, &robber, id(7), &lock).await;
+        let taken = take(&held.store, &robber, id(7)).await;
         let (LockId::Cookie(old), Some(LockId::Cookie(new))) = (lock, taken.lock) else {
             panic!("a lock is a number");
         };
@@ -268,31 +276,28 @@ fn a_lock_is_as_old_as_the_server_says_and_is_released_by_its_number() {
 #[test]
 fn a_write_with_a_lost_lock_is_refused_without_an_error_and_counted() {
     run_real(async {
-        let bench = bench(RedisDeadline::default()).await;
-        let store = bench.open(&seat(0)).await;
-        store_new(&store, id(7), "hello").await;
-        let (robbed, robber) = (request(), request());
-        let found = take(&store, &robbed, id(7)).await;
-        let lock = found.lock.unwrap();
-        release(&store, &robber, id(7), &lock).await;
+        let held = Held::new(RedisDeadline::default()).await;
+        let robber = request();
+        release(&held.store, &robber, id(7), &held.lock).await;
         let write = async |text| {
-            store
-                .set_and_release_item_exclusive(&robbed, id(7), &item(text), Some(&lock), false)
+            let (item, lock) = (item(text), Some(&held.lock));
+            held.store
+                .set_and_release_item_exclusive(&held.holder, id(7), &item, lock, false)
                 .await
                 .unwrap();
         };
         write("too late").await;
-        assert_eq!(robbed.refused.get(), 1);
-        let taken = take(&store, &robber, id(7)).await;
+        assert_eq!(held.holder.refused.get(), 1);
+        let taken = take(&held.store, &robber, id(7)).await;
         assert_eq!(text_of(&taken.item), "hello");
         write("still too late").await;
-        locked(&store, &request(), id(7)).await;
-        store
-            .remove_item(&robbed, id(7), Some(&lock), &item("x"))
+        held.waits(&request()).await;
+        held.store
+            .remove_item(&held.holder, id(7), Some(&held.lock), &item("x"))
             .await
             .unwrap();
-        locked(&store, &request(), id(7)).await;
-        assert_eq!(robbed.refused.get(), 2);
+        held.waits(&request()).await;
+        assert_eq!(held.holder.refused.get(), 2);
     })
     .unwrap();
 }
@@ -325,16 +330,16 @@ fn a_lock_outlasts_the_execution_timeout_until_it_is_stolen() {
 #[test]
 fn a_request_that_does_not_wait_keeps_nobody_from_the_lock() {
     run_real(async {
-        let bench = bench(RedisDeadline::default()).await;
-        let store = bench.open(&seat(0)).await;
-        store_new(&store, id(7), "hello").await;
-        let holder = request();
-        let found = take(&store, &holder, id(7)).await;
-        let answer = store.get_item_exclusive(&request(), id(7)).await.unwrap();
+        let held = Held::new(RedisDeadline::default()).await;
+        let answer = held
+            .store
+            .get_item_exclusive(&request(), id(7))
+            .await
+            .unwrap();
         assert!(matches!(answer, GetItem::Locked { .. }), "{answer:?}");
-        assert_eq!(waiters(&bench), 0);
-        release(&store, &holder, id(7), &found.lock.unwrap()).await;
-        take(&store, &request(), id(7)).await;
+        assert_eq!(waiters(&held.bench), 0);
+        held.release().await;
+        take(&held.store, &request(), id(7)).await;
     })
     .unwrap();
 }

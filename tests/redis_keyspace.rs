@@ -58,7 +58,7 @@ fn a_session_without_requests_ends_and_its_data_is_still_there() {
                 ..quick()
             })
             .await;
-            let (store, ends) = listen(&bench.provider, &fast_seat(0, MINUTE)).await;
+            let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
             store_new(&store, id(7), "hello").await;
             until("session end", || !ends.seen.borrow().is_empty()).await;
             {
@@ -157,8 +157,8 @@ fn a_session_that_is_not_there_gets_no_shadow() {
 async fn ends_on_two_servers(claim: Claim) -> (usize, usize) {
     const SESSIONS: usize = 20;
     let bench = bench(RedisKeyspace { claim, ..quick() }).await;
-    let (one, ends_of_one) = listen(&bench.provider, &fast_seat(0, MINUTE)).await;
-    let (other, ends_of_other) = listen(&bench.provider, &fast_seat(1, MINUTE)).await;
+    let (one, ends_of_one) = bench.listen(&fast_seat(0, MINUTE)).await;
+    let (other, ends_of_other) = bench.listen(&fast_seat(1, MINUTE)).await;
     for number in 0..SESSIONS {
         store_new(&one, id(number as u128), "hello").await;
     }
@@ -203,7 +203,7 @@ fn a_claim_does_not_stand_in_the_way_of_the_next_end() {
             ..quick()
         })
         .await;
-        let (store, ends) = listen(&bench.provider, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         for life in 1..=2 {
             store_new(&store, id(7), "hello").await;
             until("session end", || ends.seen.borrow().len() == life).await;
@@ -216,7 +216,7 @@ fn a_claim_does_not_stand_in_the_way_of_the_next_end() {
 fn abandoning_raises_one_end_at_once() {
     run_real(async {
         let bench = bench(quick()).await;
-        let (store, ends) = listen(&bench.provider, &seat(0)).await;
+        let (store, ends) = bench.listen(&seat(0)).await;
         store_new(&store, id(7), "hello").await;
         let request = request();
         let found = take(&store, &request, id(7)).await;
@@ -235,7 +235,7 @@ fn abandoning_raises_one_end_at_once() {
 fn an_end_whose_data_is_gone_is_raised_without_it() {
     run_real(async {
         let bench = bench(quick()).await;
-        let (store, ends) = listen(&bench.provider, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         store_new(&store, id(7), "hello").await;
         let _: u64 = bench.ask(&format!("DEL {KEY}_SessionStateItemCollection"));
         until("session end", || !ends.seen.borrow().is_empty()).await;
@@ -249,8 +249,8 @@ fn an_end_whose_data_is_gone_is_raised_without_it() {
 fn after_dispose_no_end_is_raised() {
     run_real(async {
         let bench = bench(quick()).await;
-        let (store, ends) = listen(&bench.provider, &fast_seat(0, MINUTE)).await;
-        let (witness, heard) = listen(&bench.provider, &fast_seat(1, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
+        let (witness, heard) = bench.listen(&fast_seat(1, MINUTE)).await;
         store_new(&store, id(7), "hello").await;
         store.dispose().await;
         until("the witness hears it", || !heard.seen.borrow().is_empty()).await;
@@ -264,7 +264,7 @@ fn after_dispose_no_end_is_raised() {
 fn a_broken_subscription_is_made_anew_and_what_came_in_between_is_lost() {
     run_real(async {
         let bench = bench(quick()).await;
-        let (store, ends) = listen(&bench.provider, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         let _: u64 = bench.ask("CLIENT KILL TYPE pubsub");
         until("a new subscription", || {
             bench.provider.background_work().resubscriptions == 1
@@ -335,7 +335,7 @@ fn lateness_has_the_shape_that_the_expiry_scan_predicts() {
         let bench = bench(settings(RedisSettings::default())).await;
         // Sessions of 60 s and 5 s of lead, stored over 60 s: all shadows expire in the next 60 s.
         let seat = fast_seat(0, Duration::from_secs(3));
-        let (store, ends) = listen(&bench.provider, &seat).await;
+        let (store, ends) = bench.listen(&seat).await;
         let started = sessionbench::clock::now();
         let mut due = std::collections::HashMap::new();
         for number in 0..1000u32 {
@@ -388,7 +388,7 @@ fn sampling_the_server_raises_no_session_end() {
             ..RedisSettings::default()
         }))
         .await;
-        let (store, ends) = listen(&bench.provider, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         store_new(&store, id(7), "hello").await;
         let seconds = || bench.ask::<(f64, f64)>("TIME").0;
         let stored = seconds();

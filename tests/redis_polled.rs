@@ -5,15 +5,22 @@
 mod redis_support;
 
 use redis_support::*;
-use sessionbench::clock::run_real;
-use sessionbench::providers::ProviderSettings;
-use sessionbench::providers::redis::settings::RedisPolled;
-use sessionbench::session::SessionId;
+use sessionbench::clock::{run_real, spawn};
+use sessionbench::providers::redis::settings::{RedisPolled, RedisSettings};
+use sessionbench::providers::{Provider, ProviderSettings, connect};
+use sessionbench::session::{SessionId, SessionStateStore};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaah";
 const LOG: &str = "{sessionbench_private}_log";
 const INDEX: &str = "{sessionbench_private}_EXPIRY_INDEX";
+/// The lock of the index's pollers on the session.
+const LOCK: &str = "{sessionbench_private_aaaaaaaaaaaaaaaaaaaaaaah}_GlassLock";
 /// 20 of these are 20 s.
 const MINUTE: Duration = Duration::from_secs(1);
 /// FILETIME steps in a second.
@@ -41,6 +48,103 @@ async fn ticks(bench: &Bench, more: u64) {
         bench.provider.background_work().ticks >= before + more
     })
     .await;
+}
+
+/// Lets an entry of the index be so many seconds older.
+fn age(bench: &Bench, seconds: f64) {
+    let _: f64 = bench.ask(&format!("ZINCRBY {INDEX} {} {ID}", -seconds * STEPS));
+}
+
+/// Stands between a server and its store, and holds back every ZADD until it is told to let go.
+struct Relay {
+    address: String,
+    holds: Rc<Cell<bool>>,
+    let_go: watch::Sender<bool>,
+}
+
+impl Relay {
+    async fn to(store: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (let_go, gate) = watch::channel(false);
+        let relay = Self {
+            address: listener.local_addr().unwrap().to_string(),
+            holds: Rc::default(),
+            let_go,
+        };
+        let (store, holds) = (store.to_owned(), Rc::clone(&relay.holds));
+        spawn(async move {
+            while let Ok((server, _)) = listener.accept().await {
+                let store = TcpStream::connect(&store).await.unwrap();
+                spawn(pass(server, store, Rc::clone(&holds), gate.clone())).detach();
+            }
+        })
+        .detach();
+        relay
+    }
+}
+
+async fn pass(
+    server: TcpStream,
+    store: TcpStream,
+    holds: Rc<Cell<bool>>,
+    mut gate: watch::Receiver<bool>,
+) {
+    let (mut sent, mut answer) = server.into_split();
+    let (mut answered, mut send) = store.into_split();
+    let back = async move { tokio::io::copy(&mut answered, &mut answer).await };
+    spawn(back).detach();
+    let mut bytes = [0; 4096];
+    while let Ok(count @ 1..) = sent.read(&mut bytes).await {
+        let bytes = &bytes[..count];
+        if bytes.windows(4).any(|word| word == b"ZADD") {
+            holds.set(true);
+            let _ = gate.wait_for(|open| *open).await;
+        }
+        send.write_all(bytes).await.unwrap();
+    }
+}
+
+/// Two servers have read the same due session off the index. One has ended it since; the other is
+/// still about to claim it.
+struct Race {
+    bench: Bench,
+    late: Rc<dyn Provider>,
+    late_ends: Rc<Ends>,
+    relay: Relay,
+    _stores: [Rc<dyn SessionStateStore>; 2],
+}
+
+impl Race {
+    async fn new() -> Self {
+        let bench = index().await;
+        let store = bench.open(&seat(0)).await;
+        store_new(&store, id(7), "hello").await;
+        age(&bench, 1800.0);
+        let relay = Relay::to(&bench.provider.server().unwrap().address).await;
+        let redis = RedisSettings {
+            operationTimeoutInMilliseconds: 600_000,
+            ..on(&relay.address)
+        };
+        let settings = RedisPolled {
+            redis,
+            ..settings()
+        };
+        let late = ProviderSettings::RedisIndex(settings);
+        let late = connect(&late, "").await.unwrap();
+        let (late_store, late_ends) = listen(&late, &seat(1)).await;
+        until("the late server read the index", || relay.holds.get()).await;
+        let (store, ends) = bench.listen(&seat(0)).await;
+        let is_over = || bench.ask::<u64>(&format!("ZCARD {INDEX}")) == 0;
+        until("the other ended the session", is_over).await;
+        assert_eq!(ends.ids(), [id(7)]);
+        Self {
+            bench,
+            late,
+            late_ends,
+            relay,
+            _stores: [store, late_store],
+        }
+    }
 }
 
 #[test]
@@ -94,7 +198,7 @@ fn an_empty_marker_at_the_head_of_the_log_stops_all_ends_behind_it() {
     run_real(async {
         let bench = markers().await;
         let minute = Duration::from_millis(50);
-        let (store, ends) = listen(&bench.provider, &fast_seat(0, minute)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, minute)).await;
         // As a poller leaves it that dies between the last id's SPOP and the ZREM.
         let empty = "{sessionbench_private}_2024 01 01 00:00:00_Marker";
         let add = redis::cmd("ZADD").arg(LOG).arg(6.3e17).arg(empty).take();
@@ -135,17 +239,40 @@ fn an_entry_of_more_than_an_hour_ago_is_never_found() {
         let bench = index().await;
         let store = bench.open(&fast_seat(0, MINUTE)).await;
         store_new(&store, id(7), "hello").await;
-        let written: f64 = bench.ask(&format!("ZSCORE {INDEX} {ID}"));
-        let ago = |seconds: f64| {
-            let at = written - seconds * STEPS;
-            let () = bench.ask(&format!("ZADD {INDEX} {at} {ID}"));
-        };
-        ago(3700.0);
-        let (_store, ends) = listen(&bench.provider, &fast_seat(1, MINUTE)).await;
+        age(&bench, 3700.0);
+        let (_store, ends) = bench.listen(&fast_seat(1, MINUTE)).await;
         ticks(&bench, 3).await;
         assert!(ends.seen.borrow().is_empty());
-        ago(3000.0);
+        age(&bench, -700.0);
         until("it ends", || !ends.seen.borrow().is_empty()).await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_session_that_two_servers_read_off_the_index_ends_once_while_the_lock_of_one_lasts() {
+    run_real(async {
+        let race = Race::new().await;
+        // However slow this machine is.
+        assert_eq!(race.bench.ask::<u64>(&format!("PERSIST {LOCK}")), 1);
+        race.relay.let_go.send_replace(true);
+        until("the late server met the lock", || {
+            race.late.background_work().claimed_by_others == 1
+        })
+        .await;
+        assert!(race.late_ends.seen.borrow().is_empty());
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_session_that_two_servers_read_off_the_index_ends_twice_once_the_lock_ran_out() {
+    run_real(async {
+        let race = Race::new().await;
+        // Its ten seconds pass.
+        assert_eq!(race.bench.ask::<u64>(&format!("DEL {LOCK}")), 1);
+        race.relay.let_go.send_replace(true);
+        until("it ended again", || race.late_ends.ids() == [id(7)]).await;
     })
     .unwrap();
 }

@@ -4,10 +4,9 @@ mod redis_support;
 
 use redis_support::*;
 use sessionbench::clock::{run_real, sleep_until};
-use sessionbench::providers::redis::settings::{Processing, Queued, RedisSettings, RedisSitecore};
-use sessionbench::providers::{ConnectError, ProviderSettings, Seat, connect};
-use sessionbench::session::{GetItem, Minutes, Noticed, SessionStateStore, StoreError};
-use std::rc::Rc;
+use sessionbench::providers::redis::settings::{Processing, Queued, RedisSitecore};
+use sessionbench::providers::{ConnectError, ProviderSettings, connect};
+use sessionbench::session::{GetItem, Minutes, Noticed, StoreError};
 use std::time::Duration;
 
 const KEY: &str = "{sessionbench_private_aaaaaaaaaaaaaaaaaaaaaaah}";
@@ -41,13 +40,6 @@ fn queued(threads: u32, remove_after: bool) -> RedisSitecore {
 
 async fn bench(settings: RedisSitecore) -> Bench {
     Bench::new(ProviderSettings::RedisSitecore(settings)).await
-}
-
-async fn poll(bench: &Bench, seat: &Seat) -> (Rc<dyn SessionStateStore>, Rc<Ends>) {
-    let store = bench.open(seat).await;
-    let ends = Rc::new(Ends::default());
-    assert!(store.set_item_expire_callback(Rc::clone(&ends) as Rc<_>));
-    (store, ends)
 }
 
 /// Lets a session's deadline pass, without waiting for it.
@@ -137,7 +129,7 @@ fn an_expired_session_ends_at_a_tick_and_leaves_the_store() {
     run_real(async {
         for settings in [serial(), queued(4, false), queued(4, true)] {
             let bench = bench(settings).await;
-            let (store, ends) = poll(&bench, &fast_seat(0, MINUTE)).await;
+            let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
             store_new(&store, id(7), "hello").await;
             until("session end", || !ends.seen.borrow().is_empty()).await;
             {
@@ -162,8 +154,8 @@ fn an_expired_session_ends_at_a_tick_and_leaves_the_store() {
 fn several_pollers_raise_every_end_once() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (one, ends_of_one) = poll(&bench, &fast_seat(0, MINUTE)).await;
-        let (other, ends_of_other) = poll(&bench, &fast_seat(1, MINUTE)).await;
+        let (one, ends_of_one) = bench.listen(&fast_seat(0, MINUTE)).await;
+        let (other, ends_of_other) = bench.listen(&fast_seat(1, MINUTE)).await;
         for number in 0..50 {
             store_new(&one, id(number), "hello").await;
         }
@@ -184,7 +176,7 @@ fn serial_processing_handles_one_end_at_a_time_and_threads_several() {
     run_real(async {
         for (settings, at_once) in [(serial(), 1), (queued(3, false), 3), (queued(3, true), 3)] {
             let bench = bench(settings).await;
-            let (store, ends) = poll(&bench, &fast_seat(0, MINUTE)).await;
+            let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
             ends.takes.set(Duration::from_millis(30));
             for number in 0..9 {
                 store_new(&store, id(number), "hello").await;
@@ -201,10 +193,8 @@ fn serial_processing_handles_one_end_at_a_time_and_threads_several() {
 fn removed_before_the_handler_a_session_is_gone_while_its_end_is_handled() {
     run_real(async {
         let bench = bench(queued(1, false)).await;
-        let (store, ends) = poll(&bench, &fast_seat(0, MINUTE)).await;
-        ends.takes.set(Duration::from_millis(300));
-        store_new(&store, id(7), "hello").await;
-        until("the handler starts", || ends.at_work.get() == 1).await;
+        let handler = Duration::from_millis(300);
+        let (store, _ends) = bench.ending(&fast_seat(0, MINUTE), handler).await;
         assert_eq!(bench.ask::<u64>("DBSIZE"), 0);
         let answer = store.get_item_exclusive(&request(), id(7)).await.unwrap();
         assert_eq!(answer, GetItem::Missing);
@@ -216,10 +206,8 @@ fn removed_before_the_handler_a_session_is_gone_while_its_end_is_handled() {
 fn removed_after_the_handler_a_session_is_locked_while_its_end_is_handled() {
     run_real(async {
         let bench = bench(queued(1, true)).await;
-        let (store, ends) = poll(&bench, &fast_seat(0, MINUTE)).await;
-        ends.takes.set(Duration::from_millis(300));
-        store_new(&store, id(7), "hello").await;
-        until("the handler starts", || ends.at_work.get() == 1).await;
+        let handler = Duration::from_millis(300);
+        let (store, _ends) = bench.ending(&fast_seat(0, MINUTE), handler).await;
         let answer = store.get_item_exclusive(&request(), id(7)).await.unwrap();
         assert!(matches!(answer, GetItem::Locked { .. }), "{answer:?}");
         assert_eq!(bench.ttl(&format!("{KEY}_WriteLock")), 120);
@@ -232,10 +220,8 @@ fn removed_after_the_handler_a_session_is_locked_while_its_end_is_handled() {
 fn a_claim_whose_poller_died_is_due_again_after_its_lease() {
     run_real(async {
         let bench = bench(queued(1, true)).await;
-        let (dying, ends) = poll(&bench, &fast_seat(0, MINUTE)).await;
-        ends.takes.set(Duration::from_secs(3600));
-        store_new(&dying, id(7), "hello").await;
-        until("the handler starts", || ends.at_work.get() == 1).await;
+        let handler = Duration::from_secs(3600);
+        let (dying, _ends) = bench.ending(&fast_seat(0, MINUTE), handler).await;
         let due: f64 = bench.ask(&format!("ZSCORE {INDEX} aaaaaaaaaaaaaaaaaaaaaaah"));
         let lease = due as u64 - server_ms(&bench);
         assert!((110_000..=120_000).contains(&lease), "{lease}");
@@ -243,7 +229,7 @@ fn a_claim_whose_poller_died_is_due_again_after_its_lease() {
         drop(dying);
         let _: u64 = bench.ask(&format!("DEL {KEY}_WriteLock"));
         expire(&bench, "aaaaaaaaaaaaaaaaaaaaaaah");
-        let (_other, again) = poll(&bench, &fast_seat(1, MINUTE)).await;
+        let (_other, again) = bench.listen(&fast_seat(1, MINUTE)).await;
         until("it ends again", || !again.seen.borrow().is_empty()).await;
     })
     .unwrap();
@@ -254,7 +240,7 @@ fn a_handler_that_throws_loses_its_visit() {
     run_real(async {
         for settings in [serial(), queued(1, false), queued(1, true)] {
             let bench = bench(settings).await;
-            let (store, ends) = poll(&bench, &fast_seat(0, MINUTE)).await;
+            let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
             ends.throws.set(true);
             store_new(&store, id(7), "hello").await;
             until("it is gone", || bench.ask::<u64>("DBSIZE") == 0).await;
@@ -270,7 +256,7 @@ fn a_handler_that_throws_loses_its_visit() {
 fn a_session_that_a_request_holds_does_not_end() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (store, ends) = poll(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         store_new(&store, id(7), "hello").await;
         let request = request();
         let found = take(&store, &request, id(7)).await;
@@ -291,7 +277,7 @@ fn a_session_that_a_request_holds_does_not_end() {
 fn a_session_that_cannot_be_decoded_blocks_all_behind_it_without_a_busy_loop() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (store, ends) = poll(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         store_new(&store, id(7), "hello").await;
         store_new(&store, id(8), "behind").await;
         bench.put(&format!("{KEY}_SessionStateItemCollection"), b"junk");
@@ -330,7 +316,7 @@ fn a_request_that_meets_an_undecodable_session_fails() {
 fn a_slow_tick_skips_the_ones_that_come_meanwhile() {
     run_real(async {
         let bench = bench(serial()).await;
-        let (store, ends) = poll(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         let origin = sessionbench::clock::now();
         ends.takes.set(Duration::from_millis(1500));
         store_new(&store, id(7), "hello").await;
@@ -352,7 +338,7 @@ fn a_slow_tick_skips_the_ones_that_come_meanwhile() {
 fn abandoning_raises_the_end_in_the_request() {
     run_real(async {
         let bench = bench(settings()).await;
-        let (store, ends) = poll(&bench, &seat(0)).await;
+        let (store, ends) = bench.listen(&seat(0)).await;
         store_new(&store, id(7), "hello").await;
         let request = request();
         let found = take(&store, &request, id(7)).await;
@@ -374,7 +360,7 @@ fn a_server_without_polling_leaves_the_ends_to_others() {
             ..settings()
         })
         .await;
-        let (store, _ends) = poll(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, _ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         store_new(&store, id(7), "hello").await;
         let late = sessionbench::clock::now() + Duration::from_millis(2200);
         sleep_until(late).await;
@@ -388,7 +374,7 @@ fn a_server_without_polling_leaves_the_ends_to_others() {
 fn dispose_handles_what_is_queued_and_then_raises_nothing() {
     run_real(async {
         let bench = bench(queued(1, false)).await;
-        let (store, ends) = poll(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         ends.takes.set(Duration::from_millis(50));
         for number in 0..5 {
             store_new(&store, id(number), "hello").await;
@@ -409,17 +395,13 @@ fn a_poller_outlives_its_server() {
     run_real(async {
         let foreign = Foreign::start().await;
         let port = foreign.port;
-        let redis = RedisSettings {
-            operationTimeoutInMilliseconds: 500,
-            retryTimeoutInMilliseconds: 50,
-            ..on(&foreign.address())
-        };
+        let redis = impatient(&foreign.address());
         let bench = bench(RedisSitecore {
             redis,
             ..settings()
         })
         .await;
-        let (store, ends) = poll(&bench, &fast_seat(0, MINUTE)).await;
+        let (store, ends) = bench.listen(&fast_seat(0, MINUTE)).await;
         store_new(&store, id(7), "lost").await;
         drop(foreign);
         let request = request();

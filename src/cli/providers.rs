@@ -30,9 +30,11 @@ pub fn providers(arguments: &ProvidersArguments) -> anyhow::Result<Outcome> {
 fn describe(provider: &Capabilities) -> String {
     let yes = |truth| if truth { "yes" } else { "no" };
     let trips = provider.round_trips;
-    let detection = provider
-        .detection
-        .map_or("never raised", |detection| detection.title());
+    let session_end = match provider.detection {
+        None => "never raised".to_owned(),
+        Some(detection) if provider.shared_ends => detection.title().to_owned(),
+        Some(detection) => format!("{}; private sessions only", detection.title()),
+    };
     let shared = match (provider.supports_shared(2), provider.supports_shared(1)) {
         (true, _) => "yes",
         (false, true) => "on a single CD server",
@@ -43,7 +45,7 @@ fn describe(provider: &Capabilities) -> String {
         false => "none needed",
     };
     let rows = [
-        ("session end", detection.to_owned()),
+        ("session end", session_end),
         ("lateness by design", provider.expected_lateness.to_owned()),
         ("shared state", shared.to_owned()),
         (

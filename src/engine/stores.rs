@@ -83,7 +83,7 @@ impl Stores {
     pub fn end_design(&self, kind: StoreKind) -> EndDesign {
         let detections = self.clusters.iter().filter_map(|cluster| {
             let (settings, _) = cluster.providers.get(cluster.plan.provider(kind)?)?;
-            settings.capabilities().detection
+            settings.capabilities().detection_of(kind)
         });
         EndDesign {
             detection: detections.into_iter().next(),
@@ -269,7 +269,7 @@ impl ClusterStores {
         let provider = |kind| {
             let name = self.plan.provider(kind)?;
             let (settings, provider) = self.providers.get(name)?;
-            let mut info = ProviderInfo::new(name, settings.capabilities());
+            let mut info = ProviderInfo::new(name, kind, settings.capabilities());
             info.settings = settings.without_server().into_iter().collect();
             info.server = provider.server().cloned();
             Some(info)

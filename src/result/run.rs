@@ -5,6 +5,7 @@ use super::{
     SessionEnds, SessionTimeline, Store, StoreSample, Timeline,
 };
 use crate::providers::Capabilities;
+use crate::session::StoreKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -89,7 +90,7 @@ pub struct ProviderInfo {
     pub provider: String,
     /// What it is, for a person.
     pub title: String,
-    /// How it notices expired sessions; none: it raises no session end.
+    /// How it notices that sessions of this kind expired; none: it raises no end of theirs.
     pub detection: Option<Detection>,
     /// The lateness of session end that its design leads one to expect.
     pub expected_lateness: String,
@@ -104,16 +105,16 @@ pub struct ProviderInfo {
 }
 
 impl ProviderInfo {
-    /// What a provider of these capabilities says of itself.
+    /// What a provider of these capabilities says of itself where it keeps sessions of a kind.
     #[must_use]
-    pub fn new(name: &str, capabilities: &Capabilities) -> Self {
+    pub fn new(name: &str, kind: StoreKind, capabilities: &Capabilities) -> Self {
         let trips = capabilities.round_trips;
         Self {
             name: name.to_owned(),
             provider: capabilities.name.to_owned(),
             title: capabilities.title.to_owned(),
-            detection: capabilities.detection,
-            expected_lateness: capabilities.expected_lateness.to_owned(),
+            detection: capabilities.detection_of(kind),
+            expected_lateness: capabilities.expected_lateness_of(kind).to_owned(),
             wait: capabilities.wait.to_owned(),
             designed_round_trips: (trips.dirty, trips.clean),
             settings: BTreeMap::new(),

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub struct SessionEnds {
     /// `private` or `shared`.
     pub kind: String,
-    /// Whether the provider raises session end at all.
+    /// Whether the provider raises ends of this kind at all.
     pub supported: bool,
     /// Lives of sessions that began.
     pub started: u64,

@@ -122,12 +122,14 @@ impl RunOutline {
             StoreKind::Private => traffic.private_sessions,
             StoreKind::Shared => traffic.shared_sessions,
         };
+        let raises = |kind, name: &str| {
+            let settings = scenario.providers.get(name);
+            settings.is_some_and(|settings| settings.capabilities().raises_ends(kind))
+        };
         let raised = |kind| {
             let by_all = visited().all(|cluster| {
-                let settings = cluster
-                    .provider(kind)
-                    .and_then(|name| scenario.providers.get(name));
-                settings.is_some_and(|settings| settings.capabilities().session_end())
+                let name = cluster.provider(kind);
+                name.is_some_and(|name| raises(kind, name))
             });
             by_all.then(|| began(kind))
         };
@@ -137,6 +139,7 @@ impl RunOutline {
             connections,
             ends: StoreKind::ALL.map(|kind| (kind, raised(kind))),
             lateness: seats(run)
+                .filter(|(_, kind, name)| raises(*kind, name))
                 .filter_map(|(_, _, name)| expected_lateness(scenario, traffic, run, name))
                 .max(),
         }
@@ -381,6 +384,17 @@ mod tests {
         );
         let connections: Vec<_> = plan.runs[0].connections.values().copied().collect();
         assert_eq!(connections, [6, 6]);
+    }
+
+    #[test]
+    fn a_plan_expects_no_ends_of_a_kind_that_the_provider_does_not_raise() {
+        let plan = plan(
+            "allow_unsupported: true\nclusters: {web: {private: m, shared: r}}\n\
+             providers: {m: {redis_microsoft: {}}, r: {redis_markers: {}}}\n",
+        );
+        let run = &plan.runs[0];
+        assert_eq!(run.ends.map(|(_, ends)| ends), [None, None]);
+        assert_eq!(run.lateness, None);
     }
 
     /// Facts §11.1: 100 000 volatile keys at hz 10 take 500 s.

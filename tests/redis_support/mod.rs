@@ -15,6 +15,7 @@ use sessionbench::providers::{Provider, ProviderSettings, Seat, connect};
 use sessionbench::session::SessionStateStore;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A provider and a look behind it.
 pub struct Bench {
@@ -35,6 +36,24 @@ impl Bench {
 
     pub async fn open(&self, seat: &Seat) -> Rc<dyn SessionStateStore> {
         self.provider.open(seat).await.unwrap()
+    }
+
+    /// Opens an instance that tells its session ends.
+    pub async fn listen(&self, seat: &Seat) -> (Rc<dyn SessionStateStore>, Rc<Ends>) {
+        listen(&self.provider, seat).await
+    }
+
+    /// Opens an instance that is at the end of session 7, whose handler takes this long.
+    pub async fn ending(
+        &self,
+        seat: &Seat,
+        handler: Duration,
+    ) -> (Rc<dyn SessionStateStore>, Rc<Ends>) {
+        let (store, ends) = self.listen(seat).await;
+        ends.takes.set(handler);
+        store_new(&store, id(7), "hello").await;
+        until("the handler starts", || ends.at_work.get() == 1).await;
+        (store, ends)
     }
 
     /// Asks the server: words are separated by spaces.
@@ -187,6 +206,15 @@ pub fn on(address: &str) -> RedisSettings {
     RedisSettings {
         server: RedisServer::ConnectionString(address.to_owned()),
         ..RedisSettings::default()
+    }
+}
+
+/// The same with little patience for a server that does not answer.
+pub fn impatient(address: &str) -> RedisSettings {
+    RedisSettings {
+        operationTimeoutInMilliseconds: 500,
+        retryTimeoutInMilliseconds: 50,
+        ..on(address)
     }
 }
 

@@ -85,7 +85,6 @@ impl Index {
     }
 }
 
-#[async_trait(?Send)]
 impl Record for Index {
     fn microsoft(&self) -> &MicrosoftStore {
         &self.store

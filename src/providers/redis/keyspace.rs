@@ -15,21 +15,20 @@
 
 use super::listener::{Heard, Listener, Listening, Subscriptions, milliseconds};
 use super::microsoft::MicrosoftStore;
+use super::on_microsoft::Addition;
 use crate::clock;
 use crate::providers::BackgroundWork;
 use crate::providers::poller::raise_abandoned;
 use crate::session::{
-    ExpireCallback, GetItem, Item, LockId, Minutes, RequestContext, SessionId, SessionStateStore,
-    StoreError,
+    ExpireCallback, GetItem, Item, Minutes, RequestContext, SessionId, StoreError,
 };
-use async_trait::async_trait;
 use redis::cmd;
 use std::cell::RefCell;
 use std::rc::Rc;
 use tokio::sync::{Notify, watch};
 
-/// One instance of the provider.
-pub struct KeyspaceStore {
+/// What the provider adds to Microsoft's: a shadow key, and ears for its end.
+pub(super) struct Keyspace {
     heard: Rc<Heard>,
     callback: RefCell<Option<Rc<dyn ExpireCallback>>>,
     /// Until the callback comes, the subscriptions that were made when the instance was opened.
@@ -37,7 +36,7 @@ pub struct KeyspaceStore {
     stop: RefCell<Option<watch::Sender<bool>>>,
 }
 
-impl KeyspaceStore {
+impl Keyspace {
     /// An instance on Microsoft's provider, subscribed to every master already, so that no event is
     /// missed between its first session and its first callback.
     ///
@@ -74,10 +73,6 @@ impl KeyspaceStore {
         })
     }
 
-    fn microsoft(&self) -> &MicrosoftStore {
-        &self.heard.store
-    }
-
     /// Sets the shadow key; with `only_existing` not for a session that has none.
     async fn shadow(
         &self,
@@ -86,40 +81,28 @@ impl KeyspaceStore {
         timeout: Minutes,
         only_existing: bool,
     ) -> Result<(), StoreError> {
+        let microsoft = self.microsoft();
         let life = self.heard.shadow_life(timeout);
         let mut command = cmd("SET");
         command
-            .arg(self.microsoft().keys(id).shadow())
+            .arg(microsoft.keys(id).shadow())
             .arg(1)
             .arg("PX")
             .arg(milliseconds(life));
         if only_existing {
             command.arg("XX");
         }
-        let set = self
-            .microsoft()
-            .connections()
-            .command(request, &command)
-            .await;
-        self.microsoft().tolerate(request, set.map(drop), ())
-    }
-
-    async fn shadow_if_found(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-        got: &GetItem,
-    ) -> Result<(), StoreError> {
-        match got {
-            GetItem::Found(found) => self.shadow(request, id, found.item.timeout(), false).await,
-            _ => Ok(()),
-        }
+        let set = microsoft.connections().command(request, &command).await;
+        microsoft.tolerate(request, set.map(drop), ())
     }
 }
 
-#[async_trait(?Send)]
-impl SessionStateStore for KeyspaceStore {
-    fn set_item_expire_callback(&self, callback: Rc<dyn ExpireCallback>) -> bool {
+impl Addition for Keyspace {
+    fn microsoft(&self) -> &MicrosoftStore {
+        &self.heard.store
+    }
+
+    fn raise_ends(&self, callback: Rc<dyn ExpireCallback>) {
         *self.callback.borrow_mut() = Some(Rc::clone(&callback));
         let (stop, stopped) = watch::channel(false);
         let listener = Listener {
@@ -131,72 +114,49 @@ impl SessionStateStore for KeyspaceStore {
         let subscriptions = self.subscriptions.take();
         clock::spawn(Rc::new(listener).run(subscriptions)).detach();
         *self.stop.borrow_mut() = Some(stop);
-        true
     }
 
-    async fn get_item(
+    async fn stop(&self) {
+        let stop = self.stop.borrow_mut().take();
+        if let Some(stop) = stop {
+            stop.send_replace(true);
+            stop.closed().await;
+        }
+        self.subscriptions.take();
+    }
+
+    async fn after_get(
         &self,
         request: &RequestContext,
         id: SessionId,
-    ) -> Result<GetItem, StoreError> {
-        let got = self.microsoft().get_item(request, id).await?;
-        self.shadow_if_found(request, id, &got).await?;
-        Ok(got)
+        got: &GetItem,
+    ) -> Result<(), StoreError> {
+        match got {
+            GetItem::Found(found) => self.shadow(request, id, found.item.timeout(), false).await,
+            _ => Ok(()),
+        }
     }
 
-    async fn get_item_exclusive(
+    async fn after_write(
         &self,
         request: &RequestContext,
         id: SessionId,
-    ) -> Result<GetItem, StoreError> {
-        let got = self.microsoft().get_item_exclusive(request, id).await?;
-        self.shadow_if_found(request, id, &got).await?;
-        Ok(got)
+        timeout: Minutes,
+    ) -> Result<(), StoreError> {
+        self.shadow(request, id, timeout, false).await
     }
 
-    async fn set_and_release_item_exclusive(
+    /// DEL is no `expired` event, so the end is raised here and only here.
+    async fn after_remove(
         &self,
         request: &RequestContext,
         id: SessionId,
         item: &Item,
-        lock: Option<&LockId>,
-        new_item: bool,
     ) -> Result<(), StoreError> {
-        self.microsoft()
-            .set_and_release_item_exclusive(request, id, item, lock, new_item)
-            .await?;
-        self.shadow(request, id, item.timeout(), false).await
-    }
-
-    async fn release_item_exclusive(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-        lock: &LockId,
-    ) -> Result<(), StoreError> {
-        self.microsoft()
-            .release_item_exclusive(request, id, lock)
-            .await
-    }
-
-    async fn remove_item(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-        lock: Option<&LockId>,
-        item: &Item,
-    ) -> Result<(), StoreError> {
-        self.microsoft()
-            .remove_item(request, id, lock, item)
-            .await?;
-        // DEL is no `expired` event, so the end is raised here and only here.
-        let delete = cmd("DEL").arg(self.microsoft().keys(id).shadow()).take();
-        let deleted = self
-            .microsoft()
-            .connections()
-            .command(request, &delete)
-            .await;
-        self.microsoft().tolerate(request, deleted.map(drop), ())?;
+        let microsoft = self.microsoft();
+        let delete = cmd("DEL").arg(microsoft.keys(id).shadow()).take();
+        let deleted = microsoft.connections().command(request, &delete).await;
+        microsoft.tolerate(request, deleted.map(drop), ())?;
         let callback = self.callback.borrow().clone();
         if raise_abandoned(callback, id, item).await {
             self.heard.work.borrow_mut().failed_ends += 1;
@@ -204,38 +164,8 @@ impl SessionStateStore for KeyspaceStore {
         Ok(())
     }
 
-    async fn reset_item_timeout(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-    ) -> Result<(), StoreError> {
-        self.microsoft().reset_item_timeout(request, id).await?;
+    async fn after_reset(&self, request: &RequestContext, id: SessionId) -> Result<(), StoreError> {
         let timeout = self.microsoft().seat().timeout;
         self.shadow(request, id, timeout, true).await
-    }
-
-    async fn create_uninitialized_item(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-        timeout: Minutes,
-    ) -> Result<(), StoreError> {
-        self.microsoft()
-            .create_uninitialized_item(request, id, timeout)
-            .await?;
-        self.shadow(request, id, timeout, false).await
-    }
-
-    async fn end_request(&self, request: &RequestContext) -> Result<(), StoreError> {
-        self.microsoft().end_request(request).await
-    }
-
-    async fn dispose(&self) {
-        let stop = self.stop.borrow_mut().take();
-        if let Some(stop) = stop {
-            stop.send_replace(true);
-            stop.closed().await;
-        }
-        self.subscriptions.take();
     }
 }

@@ -85,7 +85,6 @@ impl Markers {
     }
 }
 
-#[async_trait(?Send)]
 impl Record for Markers {
     fn microsoft(&self) -> &MicrosoftStore {
         &self.store

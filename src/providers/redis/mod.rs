@@ -1,9 +1,10 @@
-//! The Redis providers: Microsoft's, two ways of adding session end to it, and one of our own.
+//! The Redis providers: Microsoft's, ways of adding session end to it, and one of our own.
 //!
 //! ```text
 //! microsoft  the flow of Microsoft's provider; layout and scripts/ say how sessions lie in Redis
 //! keyspace   microsoft + a shadow key; listener hears that it expired
 //! sitecore   microsoft + an index of deadlines; poller looks what expired
+//! polled     microsoft + a record that writes keep, markers or index; poller looks what expired
 //! deadline   a design of our own; shares only what is below
 //! ─────────  all of them on
 //! connection commands, scripts, retries, limits; link counts what is sent; pipe and reply carry it
@@ -34,6 +35,7 @@ pub mod link;
 pub mod listener;
 pub mod markers;
 pub mod microsoft;
+mod on_microsoft;
 pub mod pipe;
 pub mod polled;
 pub mod reply;
@@ -53,15 +55,16 @@ use self::application::Application;
 use self::deadline::DeadlineStore;
 use self::failure::Failure;
 use self::index::Index;
-use self::keyspace::KeyspaceStore;
+use self::keyspace::Keyspace;
 use self::layout::Layout;
 use self::listener::Listening;
 use self::markers::Markers;
 use self::microsoft::MicrosoftStore;
-use self::polled::PolledStore;
+use self::on_microsoft::OnMicrosoft;
+use self::polled::Polled;
 use self::server::Server;
 use self::settings::{Notifications, RedisKeyspace, RedisPolled, RedisSettings, RedisSitecore};
-use self::sitecore::SitecoreStore;
+use self::sitecore::Sitecore;
 use super::poller::{Polling, Processing};
 use super::{
     BackgroundWork, ConnectError, Provider, ProviderSettings, Seat, ServerInfo, StoreSample,
@@ -359,7 +362,8 @@ impl Provider for RedisProvider {
                 self.try_out(&microsoft).await?;
                 let listening = self.listening(settings, seat);
                 let must_hear = self.server.abort_connect;
-                Rc::new(KeyspaceStore::open(microsoft, listening, must_hear, work).await?)
+                let keyspace = Keyspace::open(microsoft, listening, must_hear, work).await?;
+                Rc::new(OnMicrosoft(keyspace))
             }
             ProviderSettings::RedisSitecore(settings) => {
                 let layout = Layout::Sitecore {
@@ -367,21 +371,24 @@ impl Provider for RedisProvider {
                 };
                 let microsoft = self.microsoft(layout, &settings.redis, seat);
                 self.try_out(&microsoft).await?;
-                Rc::new(SitecoreStore::new(microsoft, polling(settings), work))
+                let sitecore = Sitecore::new(microsoft, polling(settings), work);
+                Rc::new(OnMicrosoft(sitecore))
             }
             ProviderSettings::RedisMarkers(settings) => {
                 let microsoft = self.microsoft(Layout::V2To4, &settings.redis, seat);
                 self.try_out(&microsoft).await?;
                 let microsoft = microsoft.with_margin(markers::MARGIN);
                 let markers = Markers::new(microsoft, Rc::clone(&work));
-                Rc::new(PolledStore::new(markers, serially(settings), work))
+                let polled = Polled::new(markers, serially(settings), work);
+                Rc::new(OnMicrosoft(polled))
             }
             ProviderSettings::RedisIndex(settings) => {
                 let microsoft = self.microsoft(Layout::V2To4, &settings.redis, seat);
                 self.try_out(&microsoft).await?;
                 let microsoft = microsoft.with_margin(index::MARGIN);
                 let index = Index::new(microsoft, Rc::clone(&work));
-                Rc::new(PolledStore::new(index, serially(settings), work))
+                let polled = Polled::new(index, serially(settings), work);
+                Rc::new(OnMicrosoft(polled))
             }
             ProviderSettings::RedisMicrosoft(settings) => {
                 let layout = Layout::from(settings.version);

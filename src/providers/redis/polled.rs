@@ -7,20 +7,16 @@
 //! reset — leaves the record, so that a visitor who only looks around is ended under way.
 
 use super::microsoft::MicrosoftStore;
+use super::on_microsoft::Addition;
 use crate::providers::BackgroundWork;
 use crate::providers::poller::{ExpiredSessions, Poller, Polling};
-use crate::session::{
-    ExpireCallback, GetItem, Item, LockId, Minutes, RequestContext, SessionId, SessionStateStore,
-    StoreError,
-};
-use async_trait::async_trait;
+use crate::session::{ExpireCallback, Item, RequestContext, SessionId, StoreError};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 /// A record of when sessions are due.
-#[async_trait(?Send)]
-pub trait Record: ExpiredSessions {
+pub(super) trait Record: ExpiredSessions {
     /// The provider that keeps the sessions.
     fn microsoft(&self) -> &MicrosoftStore;
 
@@ -36,15 +32,16 @@ pub trait Record: ExpiredSessions {
     }
 }
 
-/// One instance of a provider with such a record.
-pub struct PolledStore<R> {
+/// What such a provider adds to Microsoft's: the record, and a poller of it. Abandoning raises no end,
+/// and leaves the record to the poller, which finds no data.
+pub(super) struct Polled<R> {
     record: Rc<R>,
     polling: Polling,
     poller: RefCell<Option<Poller>>,
     work: Rc<RefCell<BackgroundWork>>,
 }
 
-impl<R: Record + 'static> PolledStore<R> {
+impl<R: Record + 'static> Polled<R> {
     /// An instance that does not poll yet.
     #[must_use]
     pub fn new(record: R, polling: Polling, work: Rc<RefCell<BackgroundWork>>) -> Self {
@@ -55,102 +52,36 @@ impl<R: Record + 'static> PolledStore<R> {
             work,
         }
     }
+}
 
+impl<R: Record + 'static> Addition for Polled<R> {
     fn microsoft(&self) -> &MicrosoftStore {
         self.record.microsoft()
     }
-}
 
-#[async_trait(?Send)]
-impl<R: Record + 'static> SessionStateStore for PolledStore<R> {
-    fn set_item_expire_callback(&self, callback: Rc<dyn ExpireCallback>) -> bool {
+    fn raise_ends(&self, callback: Rc<dyn ExpireCallback>) {
         let record = Rc::clone(&self.record);
         let poller = Poller::start(record, callback, self.polling, Rc::clone(&self.work));
         *self.poller.borrow_mut() = Some(poller);
-        true
     }
 
-    async fn get_item(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-    ) -> Result<GetItem, StoreError> {
-        self.microsoft().get_item(request, id).await
-    }
-
-    async fn get_item_exclusive(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-    ) -> Result<GetItem, StoreError> {
-        self.microsoft().get_item_exclusive(request, id).await
-    }
-
-    async fn set_and_release_item_exclusive(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-        item: &Item,
-        lock: Option<&LockId>,
-        new_item: bool,
-    ) -> Result<(), StoreError> {
-        self.record.enter(request, id).await?;
-        let item = self.record.written(item);
-        self.microsoft()
-            .set_and_release_item_exclusive(request, id, &item, lock, new_item)
-            .await
-    }
-
-    async fn release_item_exclusive(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-        lock: &LockId,
-    ) -> Result<(), StoreError> {
-        self.microsoft()
-            .release_item_exclusive(request, id, lock)
-            .await
-    }
-
-    /// Raises no end, and leaves the record to the poller, which finds no data.
-    async fn remove_item(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-        lock: Option<&LockId>,
-        item: &Item,
-    ) -> Result<(), StoreError> {
-        self.microsoft().remove_item(request, id, lock, item).await
-    }
-
-    async fn reset_item_timeout(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-    ) -> Result<(), StoreError> {
-        self.microsoft().reset_item_timeout(request, id).await
-    }
-
-    async fn create_uninitialized_item(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-        timeout: Minutes,
-    ) -> Result<(), StoreError> {
-        self.microsoft()
-            .create_uninitialized_item(request, id, timeout)
-            .await
-    }
-
-    async fn end_request(&self, request: &RequestContext) -> Result<(), StoreError> {
-        self.microsoft().end_request(request).await
-    }
-
-    async fn dispose(&self) {
+    async fn stop(&self) {
         let poller = self.poller.borrow_mut().take();
         if let Some(poller) = poller {
             poller.stop().await;
         }
+    }
+
+    async fn before_write(
+        &self,
+        request: &RequestContext,
+        id: SessionId,
+    ) -> Result<(), StoreError> {
+        self.record.enter(request, id).await
+    }
+
+    fn written<'a>(&self, item: &'a Item) -> Cow<'a, Item> {
+        self.record.written(item)
     }
 }
 

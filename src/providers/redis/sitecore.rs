@@ -12,14 +12,14 @@
 
 use super::application;
 use super::microsoft::MicrosoftStore;
+use super::on_microsoft::Addition;
 use super::script;
 use crate::clock;
 use crate::providers::BackgroundWork;
 use crate::providers::poller::{Claimed, ExpiredSessions, Poller, Polling, raise_abandoned};
 use crate::session::item::DecodeError;
 use crate::session::{
-    ExpireCallback, GetItem, Item, LockId, Minutes, RequestContext, SessionId, SessionStateStore,
-    StoreError,
+    ExpireCallback, Item, LockId, RequestContext, SessionId, SessionStateStore as _, StoreError,
 };
 use async_trait::async_trait;
 use redis::Value as Reply;
@@ -31,17 +31,17 @@ use std::rc::Rc;
 /// raised twice.
 const LEASE_SECONDS: u32 = 120;
 
-/// One instance of Sitecore's provider.
-pub struct SitecoreStore {
+/// What Sitecore's provider adds to Microsoft's, whose scripts keep its index: the poller.
+pub(super) struct Sitecore {
     microsoft: Rc<MicrosoftStore>,
     /// `None`: `pollingEnabled` is off.
     polling: Option<Polling>,
-    poller: RefCell<Option<Rc<Poller>>>,
+    poller: RefCell<Option<Poller>>,
     callback: RefCell<Option<Rc<dyn ExpireCallback>>>,
     work: Rc<RefCell<BackgroundWork>>,
 }
 
-impl SitecoreStore {
+impl Sitecore {
     /// An instance on Microsoft's provider with Sitecore's layout.
     #[must_use]
     pub fn new(
@@ -59,11 +59,14 @@ impl SitecoreStore {
     }
 }
 
-#[async_trait(?Send)]
-impl SessionStateStore for SitecoreStore {
-    /// Starts the poller. Without polling the answer is still yes: the module then raises the ends
-    /// of abandoned sessions, and others poll.
-    fn set_item_expire_callback(&self, callback: Rc<dyn ExpireCallback>) -> bool {
+impl Addition for Sitecore {
+    fn microsoft(&self) -> &MicrosoftStore {
+        &self.microsoft
+    }
+
+    /// Starts the poller. Without polling the ends of abandoned sessions are raised here too, and
+    /// others poll.
+    fn raise_ends(&self, callback: Rc<dyn ExpireCallback>) {
         if let Some(polling) = self.polling {
             let source = Rc::new(Expired {
                 store: Rc::clone(&self.microsoft),
@@ -71,94 +74,23 @@ impl SessionStateStore for SitecoreStore {
             });
             let poller =
                 Poller::start(source, Rc::clone(&callback), polling, Rc::clone(&self.work));
-            *self.poller.borrow_mut() = Some(Rc::new(poller));
+            *self.poller.borrow_mut() = Some(poller);
         }
         *self.callback.borrow_mut() = Some(callback);
-        true
     }
 
-    async fn get_item(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-    ) -> Result<GetItem, StoreError> {
-        self.microsoft.get_item(request, id).await
-    }
-
-    async fn get_item_exclusive(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-    ) -> Result<GetItem, StoreError> {
-        self.microsoft.get_item_exclusive(request, id).await
-    }
-
-    async fn set_and_release_item_exclusive(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-        item: &Item,
-        lock: Option<&LockId>,
-        new_item: bool,
-    ) -> Result<(), StoreError> {
-        self.microsoft
-            .set_and_release_item_exclusive(request, id, item, lock, new_item)
-            .await
-    }
-
-    async fn release_item_exclusive(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-        lock: &LockId,
-    ) -> Result<(), StoreError> {
-        self.microsoft
-            .release_item_exclusive(request, id, lock)
-            .await
-    }
-
-    /// Raises session end in the request, then removes (facts §9.1).
-    async fn remove_item(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-        lock: Option<&LockId>,
-        item: &Item,
-    ) -> Result<(), StoreError> {
-        let callback = self.callback.borrow().clone();
-        if raise_abandoned(callback, id, item).await {
-            self.work.borrow_mut().failed_ends += 1;
-        }
-        self.microsoft.remove_item(request, id, lock, item).await
-    }
-
-    async fn reset_item_timeout(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-    ) -> Result<(), StoreError> {
-        self.microsoft.reset_item_timeout(request, id).await
-    }
-
-    async fn create_uninitialized_item(
-        &self,
-        request: &RequestContext,
-        id: SessionId,
-        timeout: Minutes,
-    ) -> Result<(), StoreError> {
-        self.microsoft
-            .create_uninitialized_item(request, id, timeout)
-            .await
-    }
-
-    async fn end_request(&self, request: &RequestContext) -> Result<(), StoreError> {
-        self.microsoft.end_request(request).await
-    }
-
-    async fn dispose(&self) {
+    async fn stop(&self) {
         let poller = self.poller.borrow_mut().take();
         if let Some(poller) = poller {
             poller.stop().await;
+        }
+    }
+
+    /// Raises session end in the request, before the session is removed (facts §9.1).
+    async fn before_remove(&self, id: SessionId, item: &Item) {
+        let callback = self.callback.borrow().clone();
+        if raise_abandoned(callback, id, item).await {
+            self.work.borrow_mut().failed_ends += 1;
         }
     }
 }

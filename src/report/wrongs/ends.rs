@@ -88,7 +88,7 @@ fn whose(run: &Run, figure: Count) -> String {
 /// Why sessions of a kind were never committed: `12 never ended, 3 ends came without data`.
 fn reasons(ends: &SessionEnds) -> String {
     if !ends.supported {
-        return "the provider raises no session end".to_owned();
+        return "the provider does not raise their end".to_owned();
     }
     let parts = [
         (ends.missed, "never ended"),

@@ -214,7 +214,7 @@ fn uncommitted(findings: &mut Findings<'_>, run: &RunPlan) {
         let Some(settings) = scenario.providers.get(&cluster.private) else {
             continue;
         };
-        if settings.capabilities().session_end() {
+        if settings.capabilities().raises_ends(StoreKind::Private) {
             continue;
         }
         let path = compared

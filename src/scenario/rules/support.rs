@@ -139,21 +139,22 @@ fn supported(findings: &mut Findings<'_>, place: &Place, name: &str, capabilitie
             if capabilities.supports_shared(place.servers) {
                 return;
             }
-            let (message, label) = if capabilities.session_end() {
+            let (message, label) = if capabilities.raises_ends(StoreKind::Shared) {
                 let message = format!(
                     "shared state in process cannot be shared: `{}` has {} servers",
                     place.cluster, place.servers
                 );
-                (message, "in process, so per server")
+                (message, "in process, so per server".to_owned())
             } else {
+                let raises = format!("raises {}", capabilities.ends());
                 let message = format!(
-                    "`{name}` cannot hold shared state: it raises no session end, so contacts \
-                     would never be released"
+                    "`{name}` cannot hold shared state: it {raises}, so contacts would never be \
+                     released"
                 );
-                (message, "raises no session end")
+                (message, raises)
             };
             findings
-                .unsupported(&place.path, message, label)
+                .unsupported(&place.path, message, &label)
                 .advise(row);
         }
     }
@@ -209,15 +210,12 @@ fn matrix_row(capabilities: &Capabilities, allowed: bool) -> String {
     } else {
         "in process"
     };
-    let ends = match capabilities.detection {
-        Some(_) => "raises session end",
-        None => "raises no session end",
-    };
+    let ends = capabilities.ends();
     let way_out = if allowed {
         ""
     } else {
         "; `allow_unsupported: true` runs it all the same"
     };
     let name = capabilities.name;
-    format!("support matrix, row `{name}`: {place}, {ends}, {shared}{way_out}")
+    format!("support matrix, row `{name}`: {place}, raises {ends}, {shared}{way_out}")
 }
