@@ -8,7 +8,7 @@
 
 use super::connection::Connection;
 use super::document::{self, COLLECTION, INDEX};
-use crate::providers::StoreSample;
+use crate::providers::{ServerInfo, StoreSample};
 use crate::session::{RequestContext, StoreError};
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, rawdoc};
@@ -141,16 +141,15 @@ impl Admin {
         Ok(Some(names.collect()))
     }
 
-    /// The server's version and what decides how it treats sessions.
+    /// What the server at this address is, and what decides how it treats sessions.
     ///
     /// # Errors
     /// The server cannot be asked.
-    pub async fn identity(&self) -> Result<(String, BTreeMap<String, String>), StoreError> {
+    pub async fn server(&self, address: String) -> Result<ServerInfo, StoreError> {
         let Some(database) = self.databases.first() else {
             return Ok(<_>::default());
         };
         let build = self.ask(database, rawdoc! { "buildInfo": 1 }).await?;
-        let version = build.get_str("version").unwrap_or_default().to_owned();
         let hello = self.ask(database, rawdoc! { "hello": 1 }).await?;
         let mut settings = BTreeMap::new();
         let deployment = match (hello.get_str("setName"), hello.get_str("msg")) {
@@ -165,7 +164,13 @@ impl Admin {
             let engine = engine.as_document().and_then(|it| it.get_str("name").ok());
             settings.extend(engine.map(|name| ("storageEngine".to_owned(), name.to_owned())));
         }
-        Ok((version, settings))
+        Ok(ServerInfo {
+            product: product(&build).to_owned(),
+            version: build.get_str("version").unwrap_or_default().to_owned(),
+            managed: false,
+            address,
+            settings,
+        })
     }
 
     /// What `serverStatus` tells, if it does.
@@ -267,6 +272,15 @@ pub fn batch(reply: &Document) -> Vec<&Document> {
     documents.filter_map(Bson::as_document).collect()
 }
 
+/// MongoDB tells which source it was built from; who only speaks its protocol tells the version of
+/// MongoDB that it stands in for.
+fn product(build: &Document) -> &'static str {
+    match build.contains_key("gitVersion") {
+        true => "MongoDB",
+        false => "compatible with MongoDB",
+    }
+}
+
 /// What `serverStatus` tells.
 fn from_status(status: &Document) -> StoreSample {
     let part = |name| status.get_document(name).ok();
@@ -309,6 +323,16 @@ pub fn number(document: &Document, name: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use mongodb::bson::doc;
+
+    #[test]
+    fn a_server_that_was_built_from_no_source_of_mongodb_is_not_called_so() {
+        let build = doc! { "version": "7.0.0", "gitVersion": "61f5" };
+        assert_eq!(product(&build), "MongoDB");
+        assert_eq!(
+            product(&doc! { "version": "7.0.0" }),
+            "compatible with MongoDB"
+        );
+    }
 
     #[test]
     fn a_status_tells_memory_processor_traffic_and_clients() {

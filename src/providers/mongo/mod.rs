@@ -58,15 +58,9 @@ pub async fn connect(
     let pools = Pools::new(target).await?;
     let applications = StoreKind::ALL.map(|kind| application.of(kind));
     let admin = Admin::new(pools.own()?, &databases, applications.into()).await?;
-    let (version, mut effective) = admin.identity().await?;
-    effective.insert("databases".to_owned(), databases.join(", "));
-    let info = ServerInfo {
-        product: "MongoDB".to_owned(),
-        version,
-        managed: false,
-        address: pools.address(),
-        settings: effective,
-    };
+    let mut info = admin.server(pools.address()).await?;
+    info.settings
+        .insert("databases".to_owned(), databases.join(", "));
     Ok(Rc::new(MongoProvider {
         settings: settings.clone(),
         application,
