@@ -5,6 +5,7 @@
 //! ─────────  both on
 //! document   a session as a document; the commands, field by field
 //! connection pools of connections, limits, counting
+//! failure    what went wrong, in words
 //! partition  which database a session lies in
 //! admin      what is asked beside the sessions: samples, the index, clean-up
 //! survey     what a server says of itself, left as it is
@@ -19,6 +20,7 @@ pub mod admin;
 pub mod connection;
 pub mod document;
 pub mod expired;
+mod failure;
 pub mod partition;
 pub mod settings;
 pub mod store;
