@@ -7,6 +7,7 @@
 //! connection pools of connections, limits, counting
 //! failure    what went wrong, in words
 //! partition  which database a session lies in
+//! made       what we take away again, where several providers share a database
 //! admin      what is asked beside the sessions: samples, the index, clean-up
 //! survey     what a server says of itself, left as it is
 //! ```
@@ -21,6 +22,7 @@ pub mod connection;
 pub mod document;
 pub mod expired;
 mod failure;
+mod made;
 pub mod partition;
 pub mod settings;
 pub mod store;
@@ -59,8 +61,9 @@ pub async fn connect(
     let databases = settings.databases(&target.database);
     let pools = Pools::new(target).await?;
     let applications = StoreKind::ALL.map(|kind| application.of(kind));
-    let admin = Admin::new(pools.own()?, &databases, applications.into()).await?;
-    let mut info = admin.server(pools.address()).await?;
+    let address = pools.address();
+    let admin = Admin::new(pools.own()?, &address, &databases, applications.into()).await?;
+    let mut info = admin.server(address).await?;
     info.settings
         .insert("databases".to_owned(), databases.join(", "));
     Ok(Rc::new(MongoProvider {
