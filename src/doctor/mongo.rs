@@ -28,7 +28,7 @@ fn judge(settings: &MongoSitecore, demand: &Demand, survey: &Survey) -> Vec<Find
     let version = Finding::new(
         Severity::Ok,
         "version",
-        survey.server.version.clone(),
+        format!("{} {}", survey.server.product, survey.server.version),
         "What a server can do, and what it gets wrong, depends on it.",
     );
     let clock = server::clock(
@@ -74,31 +74,35 @@ fn writable(survey: &Survey) -> Option<Finding> {
 }
 
 fn write_concern(survey: &Survey) -> Finding {
-    let origin = match survey.write_concern_named {
-        true => "the connection string's",
-        false => "the server's default",
+    let mut what = match &survey.write_concern {
+        Some(w) => format!("w: {w}, the server's default"),
+        None => "the server does not tell its default".to_owned(),
     };
-    let w = survey.write_concern.as_str();
-    let what = format!("w: {w}, {origin}");
-    let replica_set = survey.server.settings.get("deployment");
-    let replica_set = replica_set.is_some_and(|it| it.starts_with("replica set"));
-    let (severity, why) = match w {
-        "0" => (
-            Severity::Problem,
-            "Nobody learns that a write failed: locks are taken twice and updates lost in silence.",
-        ),
-        "1" if replica_set => (
-            Severity::Note,
+    if let Some(ignored) = &survey.write_concern_ignored {
+        what.push_str(&format!(
+            "; w: {ignored} of the connection string does not count"
+        ));
+    }
+    let deployment = survey.server.settings.get("deployment");
+    let replicated = deployment.is_some_and(|it| it.starts_with("replica set"));
+    let at_risk = replicated && survey.write_concern.as_deref() == Some("1");
+    let severity = match at_risk || survey.write_concern_ignored.is_some() {
+        true => Severity::Note,
+        false => Severity::Ok,
+    };
+    let why = match at_risk {
+        true => {
             "A primary that dies takes the writes with it that no other member has yet: a lock may \
-             be given twice, and an ended session come back.",
-        ),
-        _ => (Severity::Ok, "Every write of a session waits for it."),
+             be given twice, and an ended session come back."
+        }
+        false => "The provider has its writes acknowledged, and leaves it to the server by whom.",
     };
     let finding = Finding::new(severity, "write concern", what, why);
-    match severity {
-        Severity::Problem => finding.remedy("Add `w=1` or `w=majority` to the connection string."),
-        Severity::Note => finding.remedy("`w=majority` is safe, and costs a trip between members."),
-        _ => finding,
+    match at_risk {
+        true => {
+            finding.remedy("A default of `majority` is safe, and costs a trip between members.")
+        }
+        false => finding,
     }
 }
 
@@ -124,6 +128,22 @@ fn rights(rights: &Rights) -> Finding {
             "Whoever reaches the server can read and change every session.",
         )
         .remedy("Turn authorization on, unless the network keeps others away."),
+        Rights::Denied => Finding::new(
+            Severity::Problem,
+            SUBJECT,
+            "the user may not even read the collection",
+            why,
+        )
+        .remedy("Grant it `readWrite` on the database."),
+        Rights::LoginNeeded => Finding::new(
+            Severity::Problem,
+            SUBJECT,
+            "the server wants a login, and the connection string names nobody",
+            why,
+        )
+        .remedy(
+            "Write `mongodb://user:password@host/…`, and `authSource=` where the user is kept.",
+        ),
         Rights::Untold => {
             let what = "the server does not say what the user may do";
             Finding::new(Severity::Note, SUBJECT, what, why)

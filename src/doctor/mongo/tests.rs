@@ -19,8 +19,8 @@ fn survey() -> Survey {
             database: "sessions".to_owned(),
             state: CollectionState::Indexed,
         }],
-        write_concern: "majority".to_owned(),
-        write_concern_named: true,
+        write_concern: Some("majority".to_owned()),
+        write_concern_ignored: None,
         connections: Some((5, 1000)),
         max_pool_size: 100,
         rights: Rights::Missing(Vec::new()),
@@ -50,11 +50,26 @@ fn a_collection_without_the_index_is_read_whole_by_every_poll() {
 }
 
 #[test]
-fn writes_that_nobody_acknowledges_are_a_problem() {
-    let w = |w: &str| severity("write concern", |it| it.write_concern = w.to_owned());
-    assert_eq!(w("0"), Severity::Problem);
+fn writes_that_one_member_of_a_replica_set_acknowledges_are_worth_a_note() {
+    let w = |w: &str| severity("write concern", |it| it.write_concern = Some(w.to_owned()));
     assert_eq!(w("1"), Severity::Note);
     assert_eq!(w("majority"), Severity::Ok);
+}
+
+#[test]
+fn a_write_concern_that_does_not_count_is_worth_a_note() {
+    let ignored = |it: &mut Survey| it.write_concern_ignored = Some("0".to_owned());
+    assert_eq!(severity("write concern", ignored), Severity::Note);
+}
+
+#[test]
+fn a_server_that_lets_nobody_read_is_a_problem() {
+    for rights in [Rights::Denied, Rights::LoginNeeded] {
+        assert_eq!(
+            severity("rights", |it| it.rights = rights),
+            Severity::Problem
+        );
+    }
 }
 
 #[test]

@@ -8,10 +8,12 @@
 
 use super::connection::Connection;
 use super::document::{self, COLLECTION, INDEX};
-use crate::providers::StoreSample;
+use super::made::{Made, Use};
+use crate::providers::{ServerInfo, StoreSample};
 use crate::session::{RequestContext, StoreError};
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, rawdoc};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Deletions to clean up; two are enough where nobody else uses our names.
@@ -23,18 +25,8 @@ pub struct Admin {
     databases: Vec<Database>,
     /// The applications of both kinds.
     applications: Vec<String>,
-    /// What was made in each database.
-    made: Vec<Made>,
-}
-
-/// What we made in a database, and take away again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Made {
-    /// The collection, and with it the database if it was the first.
-    Collection,
-    /// The index in a collection that was there.
-    Index,
-    Nothing,
+    /// The use of each database, until all was taken away.
+    uses: RefCell<Vec<Use>>,
 }
 
 impl Admin {
@@ -45,13 +37,14 @@ impl Admin {
     /// The server cannot be asked, or refuses.
     pub async fn new(
         connection: Connection,
+        address: &str,
         databases: &[String],
         applications: Vec<String>,
     ) -> Result<Self, StoreError> {
-        let mut admin = Self::observer(connection, databases, applications);
+        let admin = Self::observer(connection, databases, applications);
         for database in &admin.databases {
-            let made = admin.prepare(database).await?;
-            admin.made.push(made);
+            let using = admin.prepare(address, database).await?;
+            admin.uses.borrow_mut().push(using);
         }
         Ok(admin)
     }
@@ -68,7 +61,7 @@ impl Admin {
             databases: databases.collect(),
             connection,
             applications,
-            made: Vec::new(),
+            uses: RefCell::default(),
         }
     }
 
@@ -113,14 +106,16 @@ impl Admin {
         }
     }
 
-    async fn prepare(&self, database: &Database) -> Result<Made, StoreError> {
+    async fn prepare(&self, address: &str, database: &Database) -> Result<Use, StoreError> {
         let made = match self.indexes(database).await? {
             None => Made::Collection,
             Some(names) if !names.iter().any(|name| name == INDEX) => Made::Index,
             Some(_) => Made::Nothing,
         };
+        // Before it is made, so that whoever then finds it there comes second.
+        let using = Use::begin(address, database.name(), made);
         self.ask(database, document::ensure_index()).await?;
-        Ok(made)
+        Ok(using)
     }
 
     /// Names of the indexes of the collection; `None` where there is no collection.
@@ -141,16 +136,15 @@ impl Admin {
         Ok(Some(names.collect()))
     }
 
-    /// The server's version and what decides how it treats sessions.
+    /// What the server at this address is, and what decides how it treats sessions.
     ///
     /// # Errors
     /// The server cannot be asked.
-    pub async fn identity(&self) -> Result<(String, BTreeMap<String, String>), StoreError> {
+    pub async fn server(&self, address: String) -> Result<ServerInfo, StoreError> {
         let Some(database) = self.databases.first() else {
             return Ok(<_>::default());
         };
         let build = self.ask(database, rawdoc! { "buildInfo": 1 }).await?;
-        let version = build.get_str("version").unwrap_or_default().to_owned();
         let hello = self.ask(database, rawdoc! { "hello": 1 }).await?;
         let mut settings = BTreeMap::new();
         let deployment = match (hello.get_str("setName"), hello.get_str("msg")) {
@@ -165,7 +159,13 @@ impl Admin {
             let engine = engine.as_document().and_then(|it| it.get_str("name").ok());
             settings.extend(engine.map(|name| ("storageEngine".to_owned(), name.to_owned())));
         }
-        Ok((version, settings))
+        Ok(ServerInfo {
+            product: product(&build).to_owned(),
+            version: build.get_str("version").unwrap_or_default().to_owned(),
+            managed: false,
+            address,
+            settings,
+        })
     }
 
     /// What `serverStatus` tells, if it does.
@@ -237,10 +237,12 @@ impl Admin {
         Ok(deleted)
     }
 
-    /// Takes away what we made. A collection in which others have stored something by now stays.
+    /// Takes away what we made, unless another provider of this process still needs it. A collection
+    /// in which others have stored something by now stays.
     async fn unmake(&self) -> Result<(), StoreError> {
-        for (database, made) in self.databases.iter().zip(&self.made) {
-            let command = match made {
+        let uses = self.uses.take();
+        for (database, using) in self.databases.iter().zip(uses) {
+            let command = match using.end() {
                 Made::Nothing => continue,
                 Made::Index => rawdoc! { "dropIndexes": COLLECTION, "index": INDEX },
                 Made::Collection => {
@@ -265,6 +267,15 @@ pub fn batch(reply: &Document) -> Vec<&Document> {
         .and_then(|cursor| cursor.get_array("firstBatch"));
     let documents = batch.into_iter().flatten();
     documents.filter_map(Bson::as_document).collect()
+}
+
+/// MongoDB tells which source it was built from; who only speaks its protocol tells the version of
+/// MongoDB that it stands in for.
+fn product(build: &Document) -> &'static str {
+    match build.contains_key("gitVersion") {
+        true => "MongoDB",
+        false => "compatible with MongoDB",
+    }
 }
 
 /// What `serverStatus` tells.
@@ -309,6 +320,16 @@ pub fn number(document: &Document, name: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use mongodb::bson::doc;
+
+    #[test]
+    fn a_server_that_was_built_from_no_source_of_mongodb_is_not_called_so() {
+        let build = doc! { "version": "7.0.0", "gitVersion": "61f5" };
+        assert_eq!(product(&build), "MongoDB");
+        assert_eq!(
+            product(&doc! { "version": "7.0.0" }),
+            "compatible with MongoDB"
+        );
+    }
 
     #[test]
     fn a_status_tells_memory_processor_traffic_and_clients() {

@@ -7,11 +7,11 @@
 //! with `w: 0` and not waited for, so a request pays no round trip; but the server answers, which
 //! it would not for the genuine driver.
 
+use super::failure::store_error;
 use super::settings::Target;
 use crate::clock;
 use crate::session::{RequestContext, StoreError};
 use mongodb::bson::{Bson, Document, RawDocumentBuf};
-use mongodb::error::{Error, ErrorKind};
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 use std::cell::{Cell, RefCell};
@@ -187,36 +187,6 @@ fn refuse_failed_writes(reply: Document) -> Result<Document, StoreError> {
     }
 }
 
-/// What the server says when someone may not do something.
-const UNAUTHORIZED: i32 = 13;
-
-/// An error of the driver as ours. Its own words hold hosts and no credentials; those of a
-/// connection string that cannot be read never come here.
-#[must_use]
-pub fn store_error(error: &Error) -> StoreError {
-    match &*error.kind {
-        ErrorKind::Authentication { message, .. } => StoreError::Refused(format!(
-            "authentication failed, so look at user, password and `authSource`: {message}"
-        )),
-        ErrorKind::Command(command) if command.code == UNAUTHORIZED => {
-            StoreError::Refused(format!(
-                "not authorised, so grant the user `readWrite` on the database: {}",
-                command.message
-            ))
-        }
-        ErrorKind::Command(command) => StoreError::Refused(format!(
-            "{} ({}, code {})",
-            command.message, command.code_name, command.code
-        )),
-        ErrorKind::Io(_)
-        | ErrorKind::ConnectionPoolCleared { .. }
-        | ErrorKind::ServerSelection { .. }
-        | ErrorKind::DnsResolve { .. }
-        | ErrorKind::Shutdown => StoreError::Connection(error.kind.to_string()),
-        kind => StoreError::Refused(kind.to_string()),
-    }
-}
-
 /// Bytes of a message around its document: header, flags, and the kind of its only section.
 const HEADER: usize = 16 + 4 + 1;
 /// Bytes of the session that the driver adds to a command: `lsid: { id: UUID }`.
@@ -289,19 +259,6 @@ mod tests {
             "lsid": { "id": Binary { subtype: BinarySubtype::Uuid, bytes: vec![0; 16] } },
         };
         assert_eq!(SESSION, added.as_bytes().len() - 5);
-    }
-
-    #[test]
-    fn who_may_not_do_something_is_told_what_to_grant() {
-        let refused = serde_json::json!({
-            "code": UNAUTHORIZED,
-            "codeName": "Unauthorized",
-            "errmsg": "not authorized on site to execute command",
-        });
-        let refused = serde_json::from_value(refused).unwrap();
-        let error = store_error(&Error::from(ErrorKind::Command(refused))).to_string();
-        assert!(error.contains("grant the user `readWrite`"), "{error}");
-        assert!(error.contains("not authorized on site"), "{error}");
     }
 
     #[test]

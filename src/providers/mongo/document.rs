@@ -26,25 +26,6 @@ pub const CANDIDATES: i32 = 16;
 /// What stands in `lc` when nobody holds the lock.
 const UNLOCKED: &str = "";
 
-/// How much of a write the server confirms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Concern {
-    /// One server confirms it.
-    Acknowledged,
-    /// Nobody waits for it.
-    Unacknowledged,
-}
-
-impl Concern {
-    fn document(self) -> RawDocumentBuf {
-        let servers = match self {
-            Self::Acknowledged => 1,
-            Self::Unacknowledged => 0,
-        };
-        rawdoc! { "w": servers }
-    }
-}
-
 /// A lock to be taken: who takes it, and when.
 #[derive(Debug, Clone, Copy)]
 pub struct Lock<'a> {
@@ -91,10 +72,7 @@ impl Key {
             "f": flags(actions),
             "d": data.binary,
         };
-        update(
-            rawdoc! { "q": self.filter(), "u": document, "upsert": true },
-            Concern::Acknowledged,
-        )
+        update(rawdoc! { "q": self.filter(), "u": document, "upsert": true })
     }
 
     /// Takes the lock if nobody holds it, and moves the expiration.
@@ -133,10 +111,12 @@ impl Key {
     /// Moves the expiration, whoever holds the lock, and waits for nobody.
     #[must_use]
     pub fn expire_at(&self, expires: DateTime) -> RawDocumentBuf {
-        update(
-            rawdoc! { "q": self.filter(), "u": { "$set": { "e": expires } } },
-            Concern::Unacknowledged,
-        )
+        rawdoc! {
+            "update": COLLECTION,
+            "updates": [{ "q": self.filter(), "u": { "$set": { "e": expires } } }],
+            "ordered": true,
+            "writeConcern": { "w": 0 },
+        }
     }
 
     /// Writes a session and releases its lock, if this cookie holds it.
@@ -149,19 +129,13 @@ impl Key {
             "t": data.minutes,
             "d": data.binary,
         };
-        update(
-            rawdoc! { "q": self.locked_by(cookie), "u": { "$set": set } },
-            Concern::Acknowledged,
-        )
+        update(rawdoc! { "q": self.locked_by(cookie), "u": { "$set": set } })
     }
 
     /// Releases the lock, if this cookie holds it; the expiration stays.
     #[must_use]
     pub fn release(&self, cookie: &str) -> RawDocumentBuf {
-        update(
-            rawdoc! { "q": self.locked_by(cookie), "u": { "$set": { "lc": UNLOCKED } } },
-            Concern::Acknowledged,
-        )
+        update(rawdoc! { "q": self.locked_by(cookie), "u": { "$set": { "lc": UNLOCKED } } })
     }
 
     /// Deletes a session, if this cookie holds its lock.
@@ -171,7 +145,6 @@ impl Key {
             "delete": COLLECTION,
             "deletes": [{ "q": self.locked_by(cookie), "limit": 1 }],
             "ordered": true,
-            "writeConcern": Concern::Acknowledged.document(),
         }
     }
 
@@ -213,7 +186,6 @@ pub fn remove_all(application: &str) -> RawDocumentBuf {
     rawdoc! {
         "delete": COLLECTION,
         "deletes": [{ "q": { "_id.a": application }, "limit": 0 }],
-        "writeConcern": Concern::Acknowledged.document(),
     }
 }
 
@@ -236,12 +208,13 @@ fn find_one(filter: RawDocumentBuf, projection: RawDocumentBuf) -> RawDocumentBu
     }
 }
 
-fn update(statement: RawDocumentBuf, concern: Concern) -> RawDocumentBuf {
+/// A write whose acknowledgement is left to the server's default: .NET's `WriteConcern.Acknowledged`
+/// names no `w`.
+fn update(statement: RawDocumentBuf) -> RawDocumentBuf {
     rawdoc! {
         "update": COLLECTION,
         "updates": [statement],
         "ordered": true,
-        "writeConcern": concern.document(),
     }
 }
 

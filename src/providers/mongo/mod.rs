@@ -5,7 +5,9 @@
 //! ─────────  both on
 //! document   a session as a document; the commands, field by field
 //! connection pools of connections, limits, counting
+//! failure    what went wrong, in words
 //! partition  which database a session lies in
+//! made       what we take away again, where several providers share a database
 //! admin      what is asked beside the sessions: samples, the index, clean-up
 //! survey     what a server says of itself, left as it is
 //! ```
@@ -19,6 +21,8 @@ pub mod admin;
 pub mod connection;
 pub mod document;
 pub mod expired;
+mod failure;
+mod made;
 pub mod partition;
 pub mod settings;
 pub mod store;
@@ -57,16 +61,11 @@ pub async fn connect(
     let databases = settings.databases(&target.database);
     let pools = Pools::new(target).await?;
     let applications = StoreKind::ALL.map(|kind| application.of(kind));
-    let admin = Admin::new(pools.own()?, &databases, applications.into()).await?;
-    let (version, mut effective) = admin.identity().await?;
-    effective.insert("databases".to_owned(), databases.join(", "));
-    let info = ServerInfo {
-        product: "MongoDB".to_owned(),
-        version,
-        managed: false,
-        address: pools.address(),
-        settings: effective,
-    };
+    let address = pools.address();
+    let admin = Admin::new(pools.own()?, &address, &databases, applications.into()).await?;
+    let mut info = admin.server(address).await?;
+    info.settings
+        .insert("databases".to_owned(), databases.join(", "));
     Ok(Rc::new(MongoProvider {
         settings: settings.clone(),
         application,

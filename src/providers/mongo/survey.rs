@@ -2,8 +2,8 @@
 //!
 //! In: a provider's settings. Out: plain data: round trips and clock, indexes, write concern,
 //! connections, and what the user may do. Nothing is made, not even the index that a run makes. The
-//! surprising fact: the write concern that counts may be the server's, which a connection string
-//! that names none leaves to it.
+//! surprising fact: the write concern that counts is the server's default, whatever the connection
+//! string says, since the provider's writes are acknowledged by the server's own rule.
 
 use super::admin::{Admin, batch, number};
 use super::check;
@@ -31,10 +31,10 @@ pub struct Survey {
     pub writable: bool,
     /// The collection in each database.
     pub collections: Vec<Collection>,
-    /// The write concern that counts, as `w`.
-    pub write_concern: String,
-    /// Whether it is that of the connection string, and not the server's own.
-    pub write_concern_named: bool,
+    /// The server's default write concern, which counts, as `w`; `None` where it is not told.
+    pub write_concern: Option<String>,
+    /// The connection string's, which does not.
+    pub write_concern_ignored: Option<String>,
     /// Connections in use and those that are left, where the server tells.
     pub connections: Option<(u64, u64)>,
     /// Connections that one CD server may have.
@@ -72,6 +72,10 @@ pub enum Rights {
     Untold,
     /// Nobody is logged in, and nobody needs to be.
     Open,
+    /// The collection may not even be read.
+    Denied,
+    /// Nobody is logged in, and the collection may not be read.
+    LoginNeeded,
     /// These actions on the collection are missing.
     Missing(Vec<String>),
 }
@@ -90,14 +94,10 @@ pub async fn survey(settings: &MongoSitecore) -> Result<Survey, ConnectError> {
     let Some(first) = admin.databases().first() else {
         return Err(ConnectError::Settings("no database is named".to_owned()));
     };
-    let (version, effective) = admin.identity().await?;
+    let server = admin.server(pools.address()).await?;
     let hello = async || admin.ask(first, rawdoc! { "hello": 1 }).await;
     let ping = async || admin.ask(first, rawdoc! { "ping": 1 }).await.map(drop);
-    let time = async || -> Result<Option<f64>, StoreError> {
-        let told = hello().await?;
-        let time = told.get_datetime("localTime");
-        Ok(time.ok().map(|time| time.timestamp_millis() as f64 / 1e3))
-    };
+    let time = async || hello().await.map(|told| local_time(&told));
     let pulse = Pulse::take(ping).await?.with_clock(time).await?;
     let writable = hello().await?.get_bool("isWritablePrimary").unwrap_or(true);
     let mut collections = Vec::new();
@@ -109,32 +109,33 @@ pub async fn survey(settings: &MongoSitecore) -> Result<Survey, ConnectError> {
     }
     let options = pools.options();
     let named = options.write_concern.as_ref().and_then(|it| it.w.as_ref());
-    let write_concern = match named {
-        Some(named) => in_words(named),
-        None => default_write_concern(&admin).await?,
-    };
     let status = admin.status(first).await?;
     let connections = status.as_ref().and_then(|status| {
         let counts = status.get_document("connections").ok()?;
         number(counts, "current").zip(number(counts, "available"))
     });
     Ok(Survey {
-        server: ServerInfo {
-            product: "MongoDB".to_owned(),
-            version,
-            managed: false,
-            address: pools.address(),
-            settings: effective,
-        },
+        server,
         pulse,
         writable,
         collections,
-        write_concern,
-        write_concern_named: named.is_some(),
+        write_concern: default_write_concern(&admin).await?,
+        write_concern_ignored: named.map(in_words),
         connections,
         max_pool_size: options.max_pool_size.unwrap_or(0),
-        rights: rights(&admin, first).await?,
+        rights: rights(&admin, first, options.credential.is_some()).await?,
     })
+}
+
+/// The server's time in seconds since the start of 1970: a date from MongoDB, a plain number of
+/// milliseconds from others that speak its protocol.
+fn local_time(hello: &Document) -> Option<f64> {
+    let milliseconds = match hello.get("localTime")? {
+        Bson::DateTime(time) => time.timestamp_millis(),
+        Bson::Int64(milliseconds) => *milliseconds,
+        _ => return None,
+    };
+    Some(milliseconds as f64 / 1e3)
 }
 
 async fn state(admin: &Admin, database: &mongodb::Database) -> Result<CollectionState, StoreError> {
@@ -175,38 +176,55 @@ fn in_words(acknowledgment: &Acknowledgment) -> String {
     }
 }
 
-/// The server's own, where a connection string names none.
-async fn default_write_concern(admin: &Admin) -> Result<String, StoreError> {
+/// What a server of its own accord waits for before it acknowledges a write.
+async fn default_write_concern(admin: &Admin) -> Result<Option<String>, StoreError> {
     let asked = rawdoc! { "getDefaultRWConcern": 1 };
     let told = admin
         .ask_if_allowed(&admin.database("admin"), asked)
         .await?;
-    let told = told
-        .as_ref()
-        .and_then(|told| told.get_document("defaultWriteConcern").ok());
-    Ok(match told.and_then(|concern| concern.get("w")) {
-        Some(Bson::String(name)) => name.clone(),
-        Some(Bson::Int32(nodes)) => nodes.to_string(),
-        Some(Bson::Int64(nodes)) => nodes.to_string(),
-        _ => "1".to_owned(),
-    })
+    Ok(told.as_ref().and_then(default_in_words))
 }
 
-async fn rights(admin: &Admin, database: &mongodb::Database) -> Result<Rights, StoreError> {
+fn default_in_words(told: &Document) -> Option<String> {
+    let concern = told.get_document("defaultWriteConcern").ok()?;
+    match concern.get("w")? {
+        Bson::String(name) => Some(name.clone()),
+        Bson::Int32(nodes) => Some(nodes.to_string()),
+        Bson::Int64(nodes) => Some(nodes.to_string()),
+        _ => None,
+    }
+}
+
+async fn rights(
+    admin: &Admin,
+    database: &mongodb::Database,
+    logged_in: bool,
+) -> Result<Rights, StoreError> {
+    let look = rawdoc! { "find": COLLECTION, "filter": { "_id": null }, "limit": 1 };
+    if admin.ask_if_allowed(database, look).await?.is_none() {
+        return Ok(match logged_in {
+            true => Rights::Denied,
+            false => Rights::LoginNeeded,
+        });
+    }
     let asked = rawdoc! { "connectionStatus": 1, "showPrivileges": true };
     let Some(status) = admin.ask_if_allowed(database, asked).await? else {
         return Ok(Rights::Untold);
     };
-    Ok(granted(&status, database.name()))
+    Ok(granted(&status, database.name(), logged_in))
 }
 
-fn granted(status: &Document, database: &str) -> Rights {
+fn granted(status: &Document, database: &str, logged_in: bool) -> Rights {
     let Ok(told) = status.get_document("authInfo") else {
         return Rights::Untold;
     };
     let list = |name| told.get_array(name).map(Vec::as_slice).unwrap_or_default();
     if list("authenticatedUsers").is_empty() {
-        return Rights::Open;
+        // A server that only speaks MongoDB's protocol may not know whom it let in.
+        return match logged_in {
+            true => Rights::Untold,
+            false => Rights::Open,
+        };
     }
     let mut actions = BTreeSet::new();
     for privilege in list("authenticatedUserPrivileges") {
@@ -253,7 +271,7 @@ mod tests {
                     { "resource": { "cluster": true }, "actions": ["insert"] },
                 ],
             } };
-            granted(&status, "sessions")
+            granted(&status, "sessions", true)
         };
         assert_eq!(with("sessions", &ACTIONS), Rights::Missing(Vec::new()));
         assert_eq!(with("", &ACTIONS), Rights::Missing(Vec::new()));
@@ -266,10 +284,19 @@ mod tests {
 
     #[test]
     fn who_need_not_log_in_may_do_everything() {
-        let status = doc! { "authInfo": {
+        let nobody = doc! { "authInfo": {
             "authenticatedUsers": [], "authenticatedUserPrivileges": [],
         } };
-        assert_eq!(granted(&status, "sessions"), Rights::Open);
-        assert_eq!(granted(&doc! {}, "sessions"), Rights::Untold);
+        assert_eq!(granted(&nobody, "sessions", false), Rights::Open);
+        assert_eq!(granted(&nobody, "sessions", true), Rights::Untold);
+        assert_eq!(granted(&doc! {}, "sessions", false), Rights::Untold);
+    }
+
+    #[test]
+    fn the_time_of_a_server_is_a_date_or_a_number_of_milliseconds() {
+        let date = mongodb::bson::DateTime::from_millis(1_500);
+        assert_eq!(local_time(&doc! { "localTime": date }), Some(1.5));
+        assert_eq!(local_time(&doc! { "localTime": 1_500i64 }), Some(1.5));
+        assert_eq!(local_time(&doc! {}), None);
     }
 }

@@ -67,10 +67,20 @@ fn an_insert_replaces_whatever_has_the_key() {
     let filter = doc! { "_id": { "s": "abc", "a": "site_private" } };
     assert_eq!(statement.get_document("q").unwrap(), &filter);
     assert!(statement.get_bool("upsert").unwrap());
-    assert_eq!(
-        command.get_document("writeConcern").unwrap(),
-        &doc! { "w": 1 }
-    );
+}
+
+#[test]
+fn how_a_write_is_acknowledged_is_left_to_the_server() {
+    let data = || Data::of(&Item::new(Minutes(20)), false);
+    for command in [
+        key().insert(data(), at(1), at(2), Actions::None),
+        key().set_and_release(COOKIE, data(), at(5)),
+        key().release(COOKIE),
+        key().remove(COOKIE),
+    ] {
+        let command = shown(&command);
+        assert!(!command.contains_key("writeConcern"), "{command}");
+    }
 }
 
 #[test]
