@@ -8,8 +8,6 @@ mod sql_support;
 use sessionbench::doctor::{self, Examination, Finding, Severity};
 use sessionbench::providers::ProviderSettings;
 use sessionbench::providers::sql::call::Value as Cell;
-use sessionbench::providers::sql::connection_string::Dialect;
-use sessionbench::providers::sql::schema::MINUTE;
 use sessionbench::providers::sql::settings::{
     DatabaseServer, SchemaOrigin, SqlSettings, SqlSitecore,
 };
@@ -45,12 +43,7 @@ fn about<'a>(examination: &'a Examination, subject: &str) -> &'a Finding {
 /// A database with the tables and procedures of sessions.
 async fn with_schema(kind: Kind) -> Database {
     let database = Database::new(kind).await;
-    let dialect = match kind {
-        Kind::Postgres => Dialect::Postgres,
-        Kind::SqlServer => Dialect::SqlServer,
-    };
-    let script = sitecore::SCHEMA.script(dialect, MINUTE);
-    database.raw().await.run_script(&script).await.unwrap();
+    database.install(&sitecore::SCHEMA).await;
     database
 }
 

@@ -51,6 +51,14 @@ impl SqlError {
         }
     }
 
+    /// Whether somebody else wrote the same row of a memory-optimised table meanwhile: what Microsoft's
+    /// provider tries again there (public source, `SqlInMemoryTableSessionStateRepository`).
+    #[must_use]
+    pub fn is_write_conflict(&self) -> bool {
+        const CONFLICTS: [&str; 5] = ["41301", "41302", "41305", "41325", "41839"];
+        matches!(self, Self::Server { code, .. } if CONFLICTS.contains(&code.as_str()))
+    }
+
     /// Whether the connection can serve on after it.
     #[must_use]
     pub const fn spares_connection(&self) -> bool {

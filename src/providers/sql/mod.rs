@@ -6,7 +6,7 @@
 //! universal     Microsoft's Universal Providers, statements of Entity Framework
 //! rows          what the last two share: row ids, purges
 //! ─────────  all of them on
-//! schema     tables and procedures: created, looked for, dropped
+//! schema     tables and procedures: created, looked for (defects), dropped
 //! sample     what lies in a table
 //! pool       connections as ADO.NET pools them; counting, limits
 //! call       a procedure call in words that both databases share
@@ -41,6 +41,7 @@ mod tls;
 pub mod universal;
 
 use self::asynchronous::AsyncStore;
+use self::asynchronous::repository::Repository;
 use self::pool::{Connection, Pool};
 use self::rows::{Purge, Rows};
 use self::schema::{Schema, SchemaError};
@@ -53,6 +54,7 @@ use super::{
 };
 use crate::session::{RequestContext, SessionStateStore, StoreError};
 use async_trait::async_trait;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 use tokio::sync::OnceCell;
@@ -66,10 +68,11 @@ pub async fn connect(
     application: &str,
 ) -> Result<Rc<dyn Provider>, ConnectError> {
     let (sql, flavour) = sort_out(settings)?;
-    let schema = flavour.schema();
+    let schema = flavour.schema().into_owned();
     let server = Server::bring_in(sql).await?;
     let mut connection = server.connect().await?;
     let info = server.info(&mut connection).await?;
+    schema.check_dialect(connection.dialect())?;
     match sql.schema {
         SchemaOrigin::Create => {
             Schema::occupy(&mut connection).await?;
@@ -89,6 +92,15 @@ pub async fn connect(
         created: OnceCell::new(),
         work: Rc::default(),
     }))
+}
+
+/// The tables and procedures of a SQL provider with these settings.
+///
+/// # Errors
+/// The settings make no sense, or are another provider's.
+pub fn schema_of(settings: &ProviderSettings) -> Result<Schema, ConnectError> {
+    let (_, flavour) = sort_out(settings)?;
+    Ok(flavour.schema().into_owned())
 }
 
 /// The database and the provider of these settings, checked where their types do not.
@@ -126,8 +138,8 @@ impl Flavour {
                 Self::Sitecore(settings.clone(), Rc::default())
             }
             ProviderSettings::SqlAsync(settings) => {
-                if settings.sessionTableName != SqlAsync::TABLE {
-                    return refused("`sessionTableName` must be `ASPNetSessionState`");
+                if !settings.table_is_named_well() {
+                    return refused("`sessionTableName` must be letters, digits and underscores");
                 }
                 Self::Async(settings.clone(), Rc::default())
             }
@@ -139,21 +151,11 @@ impl Flavour {
         }))
     }
 
-    const fn schema(&self) -> &'static Schema {
+    fn schema(&self) -> Cow<'static, Schema> {
         match self {
-            Self::Sitecore(..) => &sitecore::SCHEMA,
-            Self::Async(..) => &asynchronous::SCHEMA,
-            Self::Universal { .. } => &universal::SCHEMA,
-        }
-    }
-
-    /// The session table, and the column with the sessions where it is known.
-    const fn table(&self, origin: SchemaOrigin) -> (&'static str, Option<&'static str>) {
-        match (self, origin) {
-            (Self::Sitecore(..), SchemaOrigin::Create) => ("SessionState", Some("Item")),
-            (Self::Sitecore(..), SchemaOrigin::Existing) => ("SessionState", None),
-            (Self::Async(..), _) => (SqlAsync::TABLE, Some("SessionItemLong")),
-            (Self::Universal { .. }, _) => (universal::TABLE, Some("SessionItem")),
+            Self::Sitecore(..) => Cow::Borrowed(&sitecore::SCHEMA),
+            Self::Async(settings, _) => Cow::Owned(Repository::of(settings).schema().clone()),
+            Self::Universal { .. } => Cow::Borrowed(&universal::SCHEMA),
         }
     }
 }
@@ -181,7 +183,7 @@ struct SqlProvider {
     flavour: Flavour,
     sql: SqlSettings,
     application: String,
-    schema: &'static Schema,
+    schema: Schema,
     admin: Pool,
     server: Server,
     info: ServerInfo,
@@ -253,11 +255,15 @@ impl Provider for SqlProvider {
             return Ok(StoreSample::default());
         }
         let request = RequestContext::default();
-        let (table, item) = self.flavour.table(self.sql.schema);
+        // Sitecore's own tables are known by name alone.
+        let items = match (&self.flavour, self.sql.schema) {
+            (Flavour::Sitecore(..), SchemaOrigin::Existing) => &[],
+            _ => self.schema.items,
+        };
         let sample = self
             .admin
             .run(&request, async |connection| {
-                sample::sample(connection, table, item).await
+                sample::sample(connection, &self.schema, items).await
             })
             .await?;
         Ok(sample)
@@ -277,7 +283,7 @@ impl Provider for SqlProvider {
             SchemaOrigin::Existing => match &self.flavour {
                 Flavour::Sitecore(_, guests) => guests.remove_all(&self.admin).await?,
                 Flavour::Async(_, guests) | Flavour::Universal { guests, .. } => {
-                    let (table, _) = self.flavour.table(SchemaOrigin::Existing);
+                    let table = self.schema.session_table();
                     guests.remove_all(&self.admin, table).await?;
                 }
             },

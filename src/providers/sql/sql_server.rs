@@ -146,7 +146,7 @@ impl SqlServerConnection {
     /// # Errors
     /// The server refuses, or the connection broke.
     pub async fn call(&mut self, call: &Call) -> Result<Reply, SqlError> {
-        let mut command = Command::new(call.procedure);
+        let mut command = Command::new(&*call.procedure);
         for parameter in &call.parameters {
             let name = format!("@{}", parameter.name);
             let value = Bound(bind(&parameter.value));
@@ -243,7 +243,9 @@ fn bind(value: &Value) -> ColumnData<'_> {
         Value::Null(Kind::Int) => ColumnData::I32(None),
         Value::Null(Kind::Text) => ColumnData::String(None),
         Value::Null(Kind::Guid) => ColumnData::Guid(None),
-        Value::Null(Kind::Bytes) => ColumnData::Binary(None),
+        // tiberius writes NULL of this kind without a type, which no output parameter may be; what goes
+        // into one does not count.
+        Value::Null(Kind::Bytes) => ColumnData::Binary(Some(Cow::Borrowed(&[]))),
         Value::Null(Kind::Time) => ColumnData::DateTime(None),
         Value::Bit(bit) => ColumnData::Bit(Some(*bit)),
         // Numbers on the way in are minutes and flags.

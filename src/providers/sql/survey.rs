@@ -48,7 +48,9 @@ pub async fn survey(settings: &ProviderSettings) -> Result<Survey, ConnectError>
     let server = Server::bring_in(sql).await?;
     let mut connection = server.connect().await?;
     let info = server.info(&mut connection).await?;
-    let asked = ask(&mut connection, flavour.schema(), sql.schema).await;
+    let schema = flavour.schema();
+    schema.check_dialect(connection.dialect())?;
+    let asked = ask(&mut connection, &schema, sql.schema).await;
     let (pulse, facts, defects, closed_tables) = asked.map_err(SchemaError::Sql)?;
     Ok(Survey {
         server: info,
