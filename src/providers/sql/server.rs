@@ -54,6 +54,16 @@ impl Server {
         })
     }
 
+    /// The same database for a provider beside the first, whose process it is not.
+    pub fn again(&self) -> Self {
+        Self {
+            process: RefCell::new(None),
+            shut: Shut::default(),
+            target: self.target.clone(),
+            found: self.found.clone(),
+        }
+    }
+
     /// A pool of an instance.
     pub fn pool(&self) -> Pool {
         Pool::new(self.target.clone(), &self.found, self.shut.clone())
