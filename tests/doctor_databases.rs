@@ -135,6 +135,23 @@ mod postgres_only {
     }
 
     #[test]
+    fn a_catalogue_that_is_closed_to_the_user_leaves_out_only_what_it_tells() {
+        run_real(async {
+            let database = Database::new(Kind::Postgres).await;
+            let user = format!("blind_{}", std::process::id());
+            let guard =
+                format!("REVOKE SELECT ON pg_stat_activity FROM PUBLIC; CREATE ROLE {user} LOGIN");
+            database.raw().await.run_script(&guard).await.unwrap();
+            let address = format!("{};Username={user}", database.address());
+            let examination = examine(&address, SchemaOrigin::Create).await;
+            let told = |subject| examination.findings.iter().any(|it| it.subject == subject);
+            assert!(!told("connections"), "{examination:?}");
+            assert_eq!(about(&examination, "autovacuum").severity, Severity::Ok);
+        })
+        .unwrap();
+    }
+
+    #[test]
     fn a_database_that_is_not_there_is_not_reached() {
         run_real(async {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -11,7 +11,7 @@ use super::error::SqlError;
 use super::pool::Connection;
 use super::schema::Schema;
 use super::schema::SchemaError;
-use super::server::{Server, pairs};
+use super::server::{Server, facts};
 use super::settings::SchemaOrigin;
 use super::sort_out;
 use crate::providers::pulse::Pulse;
@@ -76,7 +76,7 @@ async fn ask(
     schema: &Schema,
     origin: SchemaOrigin,
 ) -> Result<Asked, SqlError> {
-    let (facts, time) = match connection.dialect() {
+    let (asked, time) = match connection.dialect() {
         Dialect::Postgres => (POSTGRES_FACTS, POSTGRES_TIME),
         Dialect::SqlServer => (SQL_SERVER_FACTS, SQL_SERVER_TIME),
     };
@@ -88,7 +88,7 @@ async fn ask(
         }
     };
     let pulse = pulse.with_clock(microseconds).await?;
-    let facts = pairs(connection.query(facts, &[]).await?);
+    let facts = facts(connection, asked).await?;
     let (defects, closed) = match origin {
         SchemaOrigin::Existing => (
             schema.defects(connection).await?,
