@@ -45,17 +45,6 @@ fn existing() -> SqlSitecore {
     }
 }
 
-/// Settings on an address.
-fn at(address: String) -> ProviderSettings {
-    ProviderSettings::SqlSitecore(SqlSitecore {
-        sql: SqlSettings {
-            server: DatabaseServer::ConnectionString(address),
-            ..SqlSettings::default()
-        },
-        ..SqlSitecore::default()
-    })
-}
-
 async fn refused(settings: &ProviderSettings) -> ConnectError {
     match connect(settings, "").await {
         Ok(_) => panic!("it was brought in"),

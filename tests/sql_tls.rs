@@ -6,10 +6,9 @@
 mod sql_support;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use sessionbench::clock::run_real;
+use sessionbench::clock::{run_real, sleep};
 use sessionbench::providers::sql::call::Value as Cell;
 use sessionbench::providers::sql::pool::Connection;
-use sessionbench::providers::sql::settings::{DatabaseServer, SqlSettings, SqlSitecore};
 use sessionbench::providers::{ConnectError, ProviderSettings, connect};
 use sessionbench::servers::PostgresServer;
 use sessionbench::servers::postgres::{DATABASE, USER};
@@ -85,18 +84,13 @@ impl Guarded {
             "CREATE ROLE visitor LOGIN PASSWORD '{PASSWORD}'; GRANT CREATE ON SCHEMA public TO visitor"
         );
         administrator.run_script(&visitor).await.unwrap();
-        administrator
-            .query("SELECT pg_reload_conf()", &[])
-            .await
-            .unwrap();
-        let reloaded =
-            async || match administrator.query("SHOW ssl", &[]).await.unwrap().concat()[0] {
-                Cell::Text(ref on) => (**on == *"on") == has_certificate,
-                _ => false,
-            };
-        let mut reloaded = reloaded;
-        while !reloaded().await {
-            sessionbench::clock::sleep(Duration::from_millis(10)).await;
+        // The session reads its files anew after the server has.
+        let loaded = "SELECT pg_conf_load_time()";
+        let before = administrator.query(loaded, &[]).await.unwrap();
+        let reload = administrator.query("SELECT pg_reload_conf()", &[]).await;
+        reload.unwrap();
+        while administrator.query(loaded, &[]).await.unwrap() == before {
+            sleep(Duration::from_millis(10)).await;
         }
         this
     }
@@ -112,7 +106,7 @@ impl Guarded {
 
     /// Settings of the visitor, with the right password.
     fn settings(&self, more: &str) -> ProviderSettings {
-        sitecore_at(self.address("visitor", &format!("Password={PASSWORD};{more}")))
+        at(self.address("visitor", &format!("Password={PASSWORD};{more}")))
     }
 
     /// Those that trust an authority and want the server's name in its certificate.
@@ -120,16 +114,6 @@ impl Guarded {
         let file = self.file(authority);
         self.settings(&format!("SSL Mode=VerifyFull;Root Certificate={file}"))
     }
-}
-
-fn sitecore_at(address: String) -> ProviderSettings {
-    ProviderSettings::SqlSitecore(SqlSitecore {
-        sql: SqlSettings {
-            server: DatabaseServer::ConnectionString(address),
-            ..SqlSettings::default()
-        },
-        ..SqlSitecore::default()
-    })
 }
 
 async fn works(settings: &ProviderSettings) {
@@ -219,7 +203,7 @@ fn a_wrong_password_is_told_without_the_password() {
         let guarded = Guarded::start(true).await;
         for password in ["Password=not-a-secret-either;", ""] {
             let address = guarded.address("visitor", &format!("{password}SSL Mode=Require"));
-            let error = refusal(&sitecore_at(address)).await;
+            let error = refusal(&at(address)).await;
             assert!(error.contains("password"), "{error}");
         }
     })

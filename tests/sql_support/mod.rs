@@ -269,6 +269,17 @@ pub fn sql_on(database: &Database) -> SqlSettings {
     }
 }
 
+/// Settings on an address.
+pub fn at(address: String) -> ProviderSettings {
+    ProviderSettings::SqlSitecore(SqlSitecore {
+        sql: SqlSettings {
+            server: DatabaseServer::ConnectionString(address),
+            ..SqlSettings::default()
+        },
+        ..SqlSitecore::default()
+    })
+}
+
 /// Settings on a database.
 pub fn on(database: &Database, settings: SqlSitecore) -> ProviderSettings {
     ProviderSettings::SqlSitecore(SqlSitecore {
