@@ -17,7 +17,7 @@ use sessionbench::providers::redis::settings::{
     Claim, MicrosoftVersion, Notifications, Processing, RedisDeadline, RedisKeyspace,
     RedisMicrosoft, RedisPolled, RedisSitecore,
 };
-use sessionbench::providers::sql::settings::{SqlAsync, SqlSitecore, SqlUniversal};
+use sessionbench::providers::sql::settings::{RepositoryType, SqlAsync, SqlSitecore, SqlUniversal};
 use sessionbench::providers::state_server::settings::StateServerSettings;
 use sessionbench::quantity::Span;
 use sessionbench::servers::state_server::start_program;
@@ -152,7 +152,13 @@ fn sitecores_sql_provider_keeps_the_contract_but_where_its_table_says_otherwise(
 
 #[test]
 fn microsofts_asynchronous_sql_provider_keeps_the_contract_but_where_its_table_says_otherwise() {
-    let settings = [false, true].map(|compressionEnabled| SqlAsync {
+    let settings = [
+        (RepositoryType::FrameworkCompat, false),
+        (RepositoryType::FrameworkCompat, true),
+        (RepositoryType::SqlServer, false),
+    ];
+    let settings = settings.map(|(repositoryType, compressionEnabled)| SqlAsync {
+        repositoryType,
         compressionEnabled,
         ..SqlAsync::default()
     });

@@ -8,8 +8,6 @@ mod sql_support;
 use sessionbench::doctor::{self, Examination, Finding, Severity};
 use sessionbench::providers::ProviderSettings;
 use sessionbench::providers::sql::call::Value as Cell;
-use sessionbench::providers::sql::connection_string::Dialect;
-use sessionbench::providers::sql::schema::MINUTE;
 use sessionbench::providers::sql::settings::{
     DatabaseServer, SchemaOrigin, SqlSettings, SqlSitecore,
 };
@@ -45,12 +43,7 @@ fn about<'a>(examination: &'a Examination, subject: &str) -> &'a Finding {
 /// A database with the tables and procedures of sessions.
 async fn with_schema(kind: Kind) -> Database {
     let database = Database::new(kind).await;
-    let dialect = match kind {
-        Kind::Postgres => Dialect::Postgres,
-        Kind::SqlServer => Dialect::SqlServer,
-    };
-    let script = sitecore::SCHEMA.script(dialect, MINUTE);
-    database.raw().await.run_script(&script).await.unwrap();
+    database.install(&sitecore::SCHEMA).await;
     database
 }
 
@@ -137,6 +130,23 @@ mod postgres_only {
 
             let examination = examine(&address, SchemaOrigin::Create).await;
             assert_eq!(about(&examination, "rights").severity, Severity::Problem);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_catalogue_that_is_closed_to_the_user_leaves_out_only_what_it_tells() {
+        run_real(async {
+            let database = Database::new(Kind::Postgres).await;
+            let user = format!("blind_{}", std::process::id());
+            let guard =
+                format!("REVOKE SELECT ON pg_stat_activity FROM PUBLIC; CREATE ROLE {user} LOGIN");
+            database.raw().await.run_script(&guard).await.unwrap();
+            let address = format!("{};Username={user}", database.address());
+            let examination = examine(&address, SchemaOrigin::Create).await;
+            let told = |subject| examination.findings.iter().any(|it| it.subject == subject);
+            assert!(!told("connections"), "{examination:?}");
+            assert_eq!(about(&examination, "autovacuum").severity, Severity::Ok);
         })
         .unwrap();
     }

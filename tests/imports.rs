@@ -74,10 +74,7 @@ fn every_configuration_becomes_its_golden_scenario() {
 }
 
 /// Cases that cannot be played yet, and why.
-const NOT_YET: [(&str, &str); 2] = [
-    ("sql_async", "Integrated Security"),
-    ("sql_server_mode", "FrameworkCompat"),
-];
+const NOT_YET: [(&str, &str); 1] = [("sql_async", "Integrated Security")];
 
 #[test]
 fn every_scenario_can_be_played_but_for_those_that_cannot_yet() {

@@ -11,7 +11,7 @@ use sessionbench::providers::sql::connection_string::{ConnectionString, Dialect}
 use sessionbench::providers::sql::settings::{
     DatabaseServer, SchemaOrigin, SqlSettings, SqlSitecore,
 };
-use sessionbench::providers::sql::{schema, sitecore};
+use sessionbench::providers::sql::sitecore;
 use sessionbench::providers::{ConnectError, Provider, ProviderSettings, connect};
 use sessionbench::session::{GetItem, StoreError};
 use sql_support::*;
@@ -45,29 +45,11 @@ fn existing() -> SqlSitecore {
     }
 }
 
-/// Settings on an address.
-fn at(address: String) -> ProviderSettings {
-    ProviderSettings::SqlSitecore(SqlSitecore {
-        sql: SqlSettings {
-            server: DatabaseServer::ConnectionString(address),
-            ..SqlSettings::default()
-        },
-        ..SqlSitecore::default()
-    })
-}
-
 async fn refused(settings: &ProviderSettings) -> ConnectError {
     match connect(settings, "").await {
         Ok(_) => panic!("it was brought in"),
         Err(error) => error,
     }
-}
-
-/// Installs the tables and procedures by hand.
-async fn install(database: &Database) {
-    let mut raw = database.raw().await;
-    let script = sitecore::SCHEMA.script(raw.dialect(), schema::MINUTE);
-    raw.run_script(&script).await.unwrap();
 }
 
 async fn the_server_is_told_with_its_version_and_without_secrets(kind: Kind) {
@@ -192,7 +174,7 @@ async fn closing_drops_what_was_created_and_nothing_else(kind: Kind) {
 
 async fn existing_procedures_are_used_and_only_our_sessions_removed(kind: Kind) {
     let database = Database::new(kind).await;
-    install(&database).await;
+    database.install(&sitecore::SCHEMA).await;
     let theirs = connect(&on(&database, existing()), "theirs").await.unwrap();
     let their_store = theirs.open(&seat(0)).await.unwrap();
     store_new(&their_store, id(7), "theirs").await;
@@ -235,7 +217,7 @@ async fn a_database_without_the_procedures_is_refused(kind: Kind) {
 
 async fn a_procedure_of_another_shape_is_refused(kind: Kind) {
     let database = Database::new(kind).await;
-    install(&database).await;
+    database.install(&sitecore::SCHEMA).await;
     let mut raw = database.raw().await;
     let script = match raw.dialect() {
         Dialect::Postgres => {
@@ -450,7 +432,7 @@ mod postgres_alone {
     fn a_procedure_that_may_not_be_called_is_told() {
         run_real(async {
             let database = Database::new(Kind::Postgres).await;
-            install(&database).await;
+            database.install(&sitecore::SCHEMA).await;
             let role = format!("guest_{}", std::process::id());
             let mut raw = database.raw().await;
             raw.run_script(&format!(
@@ -480,7 +462,7 @@ mod postgres_alone {
     fn a_user_without_rights_on_the_tables_is_told_by_the_database() {
         run_real(async {
             let database = Database::new(Kind::Postgres).await;
-            install(&database).await;
+            database.install(&sitecore::SCHEMA).await;
             let role = format!("reader_{}", std::process::id());
             let mut raw = database.raw().await;
             raw.run_script(&format!("CREATE ROLE {role} LOGIN"))

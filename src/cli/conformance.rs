@@ -34,7 +34,8 @@ pub struct ConformanceArguments {
     pub json: bool,
 }
 
-fn key_and_value(text: &str) -> Result<(String, String), String> {
+/// A setting of a provider as an argument.
+pub(super) fn key_and_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }

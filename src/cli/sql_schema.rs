@@ -1,9 +1,11 @@
 //! `sessionbench sql-schema`: the tables and procedures that a SQL provider creates.
 
-use super::Outcome;
+use super::conformance::key_and_value;
+use super::{Outcome, check};
+use crate::providers::sql;
 use crate::providers::sql::connection_string::Dialect;
-use crate::providers::sql::schema::{self, Schema};
-use crate::providers::sql::{asynchronous, sitecore, universal};
+use crate::providers::sql::schema;
+use crate::scenario;
 use clap::{Args, ValueEnum};
 
 /// Arguments of `sql-schema`.
@@ -15,6 +17,9 @@ pub struct SqlSchemaArguments {
     /// For which database
     #[arg(long, value_enum)]
     pub database: Database,
+    /// One of the provider's settings, as in a scenario: `repositoryType=SqlServer`
+    #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub settings: Vec<(String, String)>,
 }
 
 /// A provider that creates tables and procedures.
@@ -45,15 +50,32 @@ pub enum Database {
 /// # Errors
 /// None.
 pub fn sql_schema(arguments: &SqlSchemaArguments) -> anyhow::Result<Outcome> {
-    let schema: &Schema = match arguments.provider {
-        SqlProvider::Sitecore => &sitecore::SCHEMA,
-        SqlProvider::Async => &asynchronous::SCHEMA,
-        SqlProvider::Universal => &universal::SCHEMA,
+    let provider = match arguments.provider {
+        SqlProvider::Sitecore => "sql_sitecore",
+        SqlProvider::Async => "sql_async",
+        SqlProvider::Universal => "sql_universal",
     };
     let dialect = match arguments.database {
         Database::Mssql => Dialect::SqlServer,
         Database::Postgres => Dialect::Postgres,
     };
-    print!("{}", schema.script(dialect, schema::MINUTE));
-    Ok(Outcome::Good)
+    let settings = match scenario::provider(provider, &arguments.settings, None) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            eprint!("{}", problems.render(check::colours()));
+            return Ok(Outcome::Configuration);
+        }
+    };
+    let script =
+        sql::schema_of(&settings).and_then(|schema| Ok(schema.script(dialect, schema::MINUTE)?));
+    match script {
+        Ok(script) => {
+            print!("{script}");
+            Ok(Outcome::Good)
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            Ok(Outcome::Configuration)
+        }
+    }
 }

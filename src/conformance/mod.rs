@@ -177,7 +177,9 @@ impl Examination<'_> {
     /// Opens two servers on a site of this name.
     async fn open(&self, name: &str) -> Result<Rc<Bench>, ConformanceError> {
         let capabilities = self.subject.capabilities;
-        let site = Site::bring_in(self.subject, name).await?;
+        let first = self.benches.borrow().first().cloned();
+        let first = first.as_ref().map(|bench| &*bench.site.provider);
+        let site = Site::bring_in(self.subject, first, name).await?;
         let bench = Bench::open(site, capabilities).await?;
         let bench = Rc::new(bench);
         self.benches.borrow_mut().push(Rc::clone(&bench));

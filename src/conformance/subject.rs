@@ -1,7 +1,7 @@
 //! What is examined: a provider, the CD servers that probes work with, and the sessions they hold.
 //!
 //! In: the settings of a provider. Out: sites, each with a `Provider` and an application name of its
-//! own, so that the pollers of one take nothing of another's. The surprising fact: two servers of an
+//! own, so that the pollers of one take nothing of another's, even in one database. The surprising fact: two servers of an
 //! in-process store share nothing, so that what needs two servers is probed on one there, and that
 //! they share nothing is a behaviour of its own.
 
@@ -106,12 +106,21 @@ pub struct Site {
 }
 
 impl Site {
-    /// Brings the provider in for an application of this name.
+    /// Brings the provider in for an application of this name: beside that of the first site, where
+    /// they must share what is created in a store.
     ///
     /// # Errors
     /// See [`ConnectError`].
-    pub async fn bring_in(subject: &Subject, name: &str) -> Result<Self, ConnectError> {
-        let provider = (subject.connect)(format!("conformance-{name}")).await?;
+    pub async fn bring_in(
+        subject: &Subject,
+        first: Option<&dyn Provider>,
+        name: &str,
+    ) -> Result<Self, ConnectError> {
+        let application = format!("conformance-{name}");
+        let provider = match first.and_then(|first| first.beside(&application)) {
+            Some(provider) => provider,
+            None => (subject.connect)(application).await?,
+        };
         Ok(Self {
             provider,
             minute: match subject.real_minutes {

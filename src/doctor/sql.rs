@@ -83,9 +83,9 @@ fn procedures(origin: SchemaOrigin, survey: &Survey) -> Vec<Finding> {
     }
     let defect = |defect: &SchemaError| {
         let remedy = match defect {
-            SchemaError::Missing(_) => {
-                "Run the script that creates them: Sitecore's own, or what `sessionbench \
-                 sql-schema` prints."
+            SchemaError::Missing(_) | SchemaError::MissingTable(_) => {
+                "Run what creates them: Sitecore's script, aspnet_regsql, Microsoft's provider itself, \
+                 or what `sessionbench sql-schema` prints."
             }
             SchemaError::Denied(_) => match survey.dialect {
                 Dialect::Postgres => "GRANT EXECUTE ON FUNCTION … TO the user of the connection.",

@@ -195,9 +195,9 @@ fn sql_async(attributes: &mut Attributes<'_>, kind: StoreKind) -> Result<Block, 
     sql_server(&mut block, attributes, kind)?;
     block.set("schema", Some("existing"));
     let repository = attributes.text("repositoryType");
-    if repository.is_none() {
-        // What the provider takes by itself.
-        block.set("repositoryType", Some("FrameworkCompat"));
+    let in_memory = attributes.truth("useInMemoryTable")? == Some(true);
+    if repository.is_none() && in_memory {
+        block.set("repositoryType", Some("InMemory"));
     }
     block.text("repositoryType", repository);
     block.text("sessionTableName", attributes.text("sessionTableName"));
@@ -262,11 +262,12 @@ pub fn sql_server_mode(attributes: &mut Attributes<'_>) -> Result<Block, ImportE
     let mut block = Block::with_real_minutes("sql_async");
     block.remark(
         "ASP.NET's own SQLServer mode has no twin here. This is the nearest: Microsoft's \
-         asynchronous provider on the same tables. What differs: the genuine client keeps items of \
-         up to 7000 bytes in a column of their own, ends its session ids with small instead of \
-         capital digits, so that neither sees the other's sessions, and leaves expired sessions to a \
-         job of SQL Server Agent, which runs every minute; this one deletes them itself, every 30 s \
-         of traffic. Neither raises session end.",
+         asynchronous provider on the same tables, which it finds only in the database of the \
+         connection: where aspnet_regsql put them into tempdb, as it does unless told otherwise, \
+         install them with `-sstype p`. What differs: the genuine client ends its session ids with \
+         small instead of capital digits, so that neither sees the other's sessions, and leaves \
+         expired sessions to a job of SQL Server Agent, which runs every minute; this one deletes \
+         them itself, every 30 s of traffic. Neither raises session end.",
     );
     let string = attributes.connection("sqlConnectionString")?;
     let string = string.unwrap_or_else(|| Text {
@@ -283,7 +284,7 @@ pub fn sql_server_mode(attributes: &mut Attributes<'_>) -> Result<Block, ImportE
     };
     let connection = connection::sql(&string.value, origin, Some("ASPState"));
     block.server(connection.map_err(|fault| attributes.faulty("sqlConnectionString", fault))?);
-    block.set("repositoryType", Some("FrameworkCompat"));
+    block.set("schema", Some("existing"));
     match attributes.number("sqlConnectionRetryInterval", ANY)? {
         Some(1..) => block.remark(
             "`sqlConnectionRetryInterval` is given: the genuine client tries again after 5 s, then \

@@ -191,6 +191,12 @@ pub trait Provider {
     /// The store cannot be reached or refuses.
     async fn open(&self, seat: &Seat) -> Result<Rc<dyn SessionStateStore>, StoreError>;
 
+    /// The same store for another application, which uses what this provider created there; the last
+    /// of them to close removes it. `None` where each application is brought in by itself.
+    fn beside(&self, _application: &str) -> Option<Rc<dyn Provider>> {
+        None
+    }
+
     /// What the server behind the provider is; `None` in process.
     fn server(&self) -> Option<&ServerInfo>;
 

@@ -243,6 +243,9 @@ pub struct RequestContext {
     pub waits: Cell<bool>,
     /// The request's place in a store's own queue for a session's lock: a number of the store's.
     pub queued: Cell<Option<(SessionId, u64)>>,
+    /// The session that the request read last and its length in bytes, for a store that chooses by it
+    /// how to write.
+    pub read: Cell<Option<(SessionId, usize)>>,
     /// Locks that a provider must still release in [`SessionStateStore::end_request`].
     pub held: RefCell<Vec<(SessionId, LockId)>>,
 }

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+pub mod microsoft;
 #[path = "../store_support/mod.rs"]
 mod store_support;
 
@@ -14,6 +15,7 @@ pub use store_support::*;
 use sessionbench::providers::sql::call::Value as Cell;
 use sessionbench::providers::sql::connection_string::ConnectionString;
 use sessionbench::providers::sql::pool::{Connection, Target};
+use sessionbench::providers::sql::schema::{MINUTE, Schema};
 use sessionbench::providers::sql::settings::{DatabaseServer, SqlSettings, SqlSitecore};
 use sessionbench::providers::{Provider, ProviderSettings, Seat, connect};
 use sessionbench::servers::postgres::USER;
@@ -109,14 +111,24 @@ impl Database {
         raw(&self.address()).await
     }
 
+    /// Installs tables and procedures, as if they were somebody's own.
+    pub async fn install(&self, schema: &Schema) {
+        let mut raw = self.raw().await;
+        let script = schema.script(raw.dialect(), MINUTE).unwrap();
+        raw.run_script(&script).await.unwrap();
+    }
+
     /// Drops it, where a server outlives the test.
     pub async fn drop(self) {
         if self.kind == Kind::SqlServer {
             let name = &self.name;
-            self.administer(&format!(
-                "ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE; DROP DATABASE {name}"
-            ))
-            .await;
+            let mut master = raw(&format!("{};Database=master", self.server)).await;
+            // Sends away who is still connected. A server of another make may not know how, and then
+            // keeps what is in use.
+            let alone = format!("ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE");
+            let alone = master.run_script(&alone).await;
+            let dropped = master.run_script(&format!("DROP DATABASE {name}")).await;
+            assert!(alone.is_err() || dropped.is_ok(), "{dropped:?}");
         }
     }
 }
@@ -186,21 +198,46 @@ impl Bench {
         self.ask(query).await[0][0].clone()
     }
 
-    /// Rows of the session table.
-    pub async fn sessions(&self) -> i64 {
-        match self.ask_one("SELECT COUNT(*) FROM \"SessionState\"").await {
+    /// Rows of a table.
+    pub async fn count(&self, table: &str) -> i64 {
+        let asked = format!("SELECT COUNT(*) FROM \"{table}\"");
+        match self.ask_one(&asked).await {
             Cell::Int(count) => count,
             other => panic!("{other:?}"),
         }
     }
 
-    /// Waits until so many sessions are left.
-    pub async fn until_left(&self, count: i64) {
+    /// Waits until a table has so many rows.
+    pub async fn until_count(&self, table: &str, count: i64) {
         let deadline = sessionbench::clock::now() + std::time::Duration::from_secs(60);
-        while self.sessions().await != count {
+        while self.count(table).await != count {
             assert!(sessionbench::clock::now() < deadline, "never {count} left");
             sessionbench::clock::sleep(std::time::Duration::from_millis(10)).await;
         }
+    }
+
+    /// Names of a table's columns, in small letters and in order of the alphabet.
+    pub async fn columns(&self, table: &str) -> Vec<String> {
+        let asked = format!(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = '{table}'"
+        );
+        let name = |row: Vec<Cell>| match &row[0] {
+            Cell::Text(name) => name.to_lowercase(),
+            other => panic!("{other:?}"),
+        };
+        let mut names: Vec<String> = self.ask(&asked).await.into_iter().map(name).collect();
+        names.sort();
+        names
+    }
+
+    /// Rows of Sitecore's session table.
+    pub async fn sessions(&self) -> i64 {
+        self.count("SessionState").await
+    }
+
+    /// Waits until so many of Sitecore's sessions are left.
+    pub async fn until_left(&self, count: i64) {
+        self.until_count("SessionState", count).await;
     }
 
     /// Changes what is stored.
@@ -232,12 +269,23 @@ pub fn sql_on(database: &Database) -> SqlSettings {
     }
 }
 
+/// Settings on an address.
+pub fn at(address: String) -> ProviderSettings {
+    ProviderSettings::SqlSitecore(SqlSitecore {
+        sql: SqlSettings {
+            server: DatabaseServer::ConnectionString(address),
+            ..SqlSettings::default()
+        },
+        ..SqlSitecore::default()
+    })
+}
+
 /// Settings on a database.
 pub fn on(database: &Database, settings: SqlSitecore) -> ProviderSettings {
     ProviderSettings::SqlSitecore(SqlSitecore {
         sql: SqlSettings {
-            server: DatabaseServer::ConnectionString(database.address()),
-            ..settings.sql.clone()
+            schema: settings.sql.schema,
+            ..sql_on(database)
         },
         ..settings
     })

@@ -66,8 +66,8 @@ pub const SQL_ASYNC: Capabilities = Capabilities {
         "Expired sessions are deleted at the end of a request, every 30 s by every web server: without \
          visitors never.",
         "A write whose lock was stolen and not yet taken again overwrites the session.",
-        "The genuine default, `repositoryType: FrameworkCompat` on the tables of aspnet_regsql, is not \
-         there; nor are tables in memory.",
+        "On the tables of aspnet_regsql (`repositoryType: FrameworkCompat`, the default), a session that \
+         grows beyond 7000 bytes keeps its last short value too, until it is written again.",
     ],
     deviations: &[
         Deviation::always(

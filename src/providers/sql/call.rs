@@ -6,6 +6,7 @@
 //! there all three are columns of one row.
 
 use crate::clock::Utc;
+use std::borrow::Cow;
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -90,7 +91,7 @@ pub struct Parameter {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     /// The procedure.
-    pub procedure: &'static str,
+    pub procedure: Cow<'static, str>,
     /// Its parameters.
     pub parameters: Vec<Parameter>,
 }
@@ -98,9 +99,9 @@ pub struct Call {
 impl Call {
     /// A call without parameters.
     #[must_use]
-    pub fn new(procedure: &'static str) -> Self {
+    pub fn new(procedure: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            procedure,
+            procedure: procedure.into(),
             parameters: Vec::with_capacity(6),
         }
     }
@@ -183,7 +184,7 @@ impl Reply {
         }
     }
 
-    /// The first value of bytes, by whatever name.
+    /// The first value of bytes, by whatever name: of a row before that of an output parameter.
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
         self.values.iter().find_map(|(_, value)| match value {

@@ -51,6 +51,14 @@ impl SqlError {
         }
     }
 
+    /// Whether somebody else wrote the same row of a memory-optimised table meanwhile: what Microsoft's
+    /// provider tries again there (public source, `SqlInMemoryTableSessionStateRepository`).
+    #[must_use]
+    pub fn is_write_conflict(&self) -> bool {
+        const CONFLICTS: [&str; 5] = ["41301", "41302", "41305", "41325", "41839"];
+        matches!(self, Self::Server { code, .. } if CONFLICTS.contains(&code.as_str()))
+    }
+
     /// Whether the connection can serve on after it.
     #[must_use]
     pub const fn spares_connection(&self) -> bool {
@@ -105,7 +113,33 @@ impl From<tiberius::error::Error> for SqlError {
                 code: told.code().to_string(),
                 message: told.message().to_owned(),
             },
-            error => Self::Connection(error.to_string()),
+            error => Self::Connection(without_code(&error.to_string())),
         }
+    }
+}
+
+/// What tiberius says of a failed handshake, with advice on connection strings in place of its own,
+/// which is for programmers.
+fn without_code(told: &str) -> String {
+    match told.split_once(" To connect anyway you can") {
+        Some((what, _)) => format!(
+            "{what} Name the file of its authority with `TrustServerCertificateCA`, or trust any \
+             with `TrustServerCertificate=true`"
+        ),
+        None => told.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_is_on_connection_strings() {
+        let told = "the certificate was rejected: UnknownIssuer. To connect anyway you can: (1) …";
+        let advice = without_code(told);
+        assert!(advice.starts_with("the certificate was rejected: UnknownIssuer. Name"));
+        assert!(advice.ends_with("`TrustServerCertificate=true`"));
+        assert_eq!(without_code("refused"), "refused");
     }
 }

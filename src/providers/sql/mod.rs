@@ -6,7 +6,8 @@
 //! universal     Microsoft's Universal Providers, statements of Entity Framework
 //! rows          what the last two share: row ids, purges
 //! ─────────  all of them on
-//! schema     tables and procedures: created, looked for, dropped
+//! installed  what is in a database, ours or somebody else's, and who uses it
+//! schema     tables and procedures: created, looked for (defects), dropped
 //! sample     what lies in a table
 //! pool       connections as ADO.NET pools them; counting, limits
 //! call       a procedure call in words that both databases share
@@ -25,6 +26,7 @@ pub mod asynchronous;
 pub mod call;
 pub mod connection_string;
 pub mod error;
+mod installed;
 mod keywords;
 pub mod pool;
 pub mod postgres;
@@ -41,7 +43,9 @@ mod tls;
 pub mod universal;
 
 use self::asynchronous::AsyncStore;
-use self::pool::{Connection, Pool};
+use self::asynchronous::repository::Repository;
+use self::installed::Installed;
+use self::pool::Pool;
 use self::rows::{Purge, Rows};
 use self::schema::{Schema, SchemaError};
 use self::server::Server;
@@ -53,9 +57,9 @@ use super::{
 };
 use crate::session::{RequestContext, SessionStateStore, StoreError};
 use async_trait::async_trait;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
-use tokio::sync::OnceCell;
 
 /// Brings a SQL provider in.
 ///
@@ -66,29 +70,29 @@ pub async fn connect(
     application: &str,
 ) -> Result<Rc<dyn Provider>, ConnectError> {
     let (sql, flavour) = sort_out(settings)?;
-    let schema = flavour.schema();
     let server = Server::bring_in(sql).await?;
     let mut connection = server.connect().await?;
     let info = server.info(&mut connection).await?;
-    match sql.schema {
-        SchemaOrigin::Create => {
-            Schema::occupy(&mut connection).await?;
-            schema.check_vacant(&mut connection).await?;
-        }
-        SchemaOrigin::Existing => schema.check_existing(&mut connection).await?,
-    }
+    let schema = flavour.schema().into_owned();
+    let installed = Installed::bring_in(schema, sql.schema, connection).await?;
     Ok(Rc::new(SqlProvider {
         flavour,
-        sql: sql.clone(),
         application: application.to_owned(),
-        schema,
         admin: server.own_pool(),
         server,
         info,
-        own: RefCell::new(Some(connection)),
-        created: OnceCell::new(),
+        installed,
         work: Rc::default(),
     }))
+}
+
+/// The tables and procedures of a SQL provider with these settings.
+///
+/// # Errors
+/// The settings make no sense, or are another provider's.
+pub fn schema_of(settings: &ProviderSettings) -> Result<Schema, ConnectError> {
+    let (_, flavour) = sort_out(settings)?;
+    Ok(flavour.schema().into_owned())
 }
 
 /// The database and the provider of these settings, checked where their types do not.
@@ -105,6 +109,7 @@ fn sort_out(settings: &ProviderSettings) -> Result<(&SqlSettings, Flavour), Conn
 }
 
 /// Which of the providers it is, and what it left in a database that is not ours.
+#[derive(Clone)]
 enum Flavour {
     Sitecore(SqlSitecore, Rc<sitecore::Guests>),
     Async(SqlAsync, Rc<rows::Guests>),
@@ -126,8 +131,8 @@ impl Flavour {
                 Self::Sitecore(settings.clone(), Rc::default())
             }
             ProviderSettings::SqlAsync(settings) => {
-                if settings.sessionTableName != SqlAsync::TABLE {
-                    return refused("`sessionTableName` must be `ASPNetSessionState`");
+                if !settings.table_is_named_well() {
+                    return refused("`sessionTableName` must be letters, digits and underscores");
                 }
                 Self::Async(settings.clone(), Rc::default())
             }
@@ -139,21 +144,11 @@ impl Flavour {
         }))
     }
 
-    const fn schema(&self) -> &'static Schema {
+    fn schema(&self) -> Cow<'static, Schema> {
         match self {
-            Self::Sitecore(..) => &sitecore::SCHEMA,
-            Self::Async(..) => &asynchronous::SCHEMA,
-            Self::Universal { .. } => &universal::SCHEMA,
-        }
-    }
-
-    /// The session table, and the column with the sessions where it is known.
-    const fn table(&self, origin: SchemaOrigin) -> (&'static str, Option<&'static str>) {
-        match (self, origin) {
-            (Self::Sitecore(..), SchemaOrigin::Create) => ("SessionState", Some("Item")),
-            (Self::Sitecore(..), SchemaOrigin::Existing) => ("SessionState", None),
-            (Self::Async(..), _) => (SqlAsync::TABLE, Some("SessionItemLong")),
-            (Self::Universal { .. }, _) => (universal::TABLE, Some("SessionItem")),
+            Self::Sitecore(..) => Cow::Borrowed(&sitecore::SCHEMA),
+            Self::Async(settings, _) => Cow::Owned(Repository::of(settings).schema().clone()),
+            Self::Universal { .. } => Cow::Borrowed(&universal::SCHEMA),
         }
     }
 }
@@ -179,16 +174,11 @@ impl From<SchemaError> for StoreError {
 /// A SQL provider at work in one cluster.
 struct SqlProvider {
     flavour: Flavour,
-    sql: SqlSettings,
     application: String,
-    schema: &'static Schema,
     admin: Pool,
     server: Server,
     info: ServerInfo,
-    /// The connection that occupies the database while our tables are in it.
-    own: RefCell<Option<Connection>>,
-    /// Whether our tables are there.
-    created: OnceCell<()>,
+    installed: Rc<Installed>,
     work: Rc<RefCell<BackgroundWork>>,
 }
 
@@ -199,24 +189,12 @@ impl SqlProvider {
         let separator = if run.is_empty() { "" } else { separator };
         format!("{name}{separator}{run}")
     }
-
-    /// Creates our tables once.
-    async fn create(&self, seat: &Seat) -> Result<(), StoreError> {
-        if self.sql.schema == SchemaOrigin::Existing {
-            return Ok(());
-        }
-        let creating = async || -> Result<(), StoreError> {
-            let mut connection = self.server.connect().await?;
-            Ok(self.schema.create(&mut connection, seat.minute).await?)
-        };
-        self.created.get_or_try_init(creating).await.copied()
-    }
 }
 
 #[async_trait(?Send)]
 impl Provider for SqlProvider {
     async fn open(&self, seat: &Seat) -> Result<Rc<dyn SessionStateStore>, StoreError> {
-        self.create(seat).await?;
+        self.installed.create(&self.server, seat.minute).await?;
         let pool = self.server.pool();
         let work = Rc::clone(&self.work);
         Ok(match &self.flavour {
@@ -244,20 +222,42 @@ impl Provider for SqlProvider {
         })
     }
 
+    fn beside(&self, application: &str) -> Option<Rc<dyn Provider>> {
+        let is_shared = self.installed.origin == SchemaOrigin::Create && !self.info.managed;
+        is_shared.then(|| {
+            let server = self.server.again();
+            let beside: Rc<dyn Provider> = Rc::new(Self {
+                flavour: self.flavour.clone(),
+                application: application.to_owned(),
+                admin: server.own_pool(),
+                server,
+                info: self.info.clone(),
+                installed: self.installed.join(),
+                work: Rc::default(),
+            });
+            beside
+        })
+    }
+
     fn server(&self) -> Option<&ServerInfo> {
         Some(&self.info)
     }
 
     async fn sample(&self) -> Result<StoreSample, StoreError> {
-        if self.sql.schema == SchemaOrigin::Create && !self.created.initialized() {
+        if !self.installed.is_there() {
             return Ok(StoreSample::default());
         }
+        let schema = &self.installed.schema;
         let request = RequestContext::default();
-        let (table, item) = self.flavour.table(self.sql.schema);
+        // Sitecore's own tables are known by name alone.
+        let items = match (&self.flavour, self.installed.origin) {
+            (Flavour::Sitecore(..), SchemaOrigin::Existing) => &[],
+            _ => schema.items,
+        };
         let sample = self
             .admin
             .run(&request, async |connection| {
-                sample::sample(connection, table, item).await
+                sample::sample(connection, schema, items).await
             })
             .await?;
         Ok(sample)
@@ -273,21 +273,16 @@ impl Provider for SqlProvider {
         if self.server.process.take().is_some() {
             return Ok(());
         }
-        match self.sql.schema {
-            SchemaOrigin::Existing => match &self.flavour {
+        if self.installed.origin == SchemaOrigin::Existing {
+            match &self.flavour {
                 Flavour::Sitecore(_, guests) => guests.remove_all(&self.admin).await?,
                 Flavour::Async(_, guests) | Flavour::Universal { guests, .. } => {
-                    let (table, _) = self.flavour.table(SchemaOrigin::Existing);
+                    let table = self.installed.schema.session_table();
                     guests.remove_all(&self.admin, table).await?;
                 }
-            },
-            SchemaOrigin::Create if self.created.initialized() => {
-                let mut connection = self.server.connect().await?;
-                self.schema.drop_all(&mut connection).await?;
             }
-            SchemaOrigin::Create => {}
         }
-        self.own.take();
+        self.installed.leave(&self.server).await?;
         self.admin.clear();
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What a SQL provider's table holds right now.
 //!
-//! In: the names of the table and of the column with the sessions. Out: rows, and their mean size over
+//! In: the names of the table and of the columns with the sessions. Out: rows, and their mean size over
 //! a hundred of them. The surprising fact: counting rows reads the whole index, so it is asked for no
 //! more often than a sample is taken.
 
@@ -8,32 +8,46 @@ use super::call::Value;
 use super::connection_string::Dialect;
 use super::error::SqlError;
 use super::pool::Connection;
+use super::schema::Schema;
 use crate::providers::StoreSample;
 
-/// Rows of a session table; their size only where the column is known.
+/// Rows of the session table; their size only where the columns are known, `items`.
 ///
 /// # Errors
 /// The database cannot be asked.
 pub async fn sample(
     connection: &mut Connection,
-    table: &str,
-    item: Option<&str>,
+    schema: &Schema,
+    items: &[&str],
 ) -> Result<StoreSample, SqlError> {
-    let text = match (connection.dialect(), item) {
-        (Dialect::Postgres, Some(_)) => format!(
+    let table = schema.session_table();
+    // A dirty read disturbs nobody; of memory-optimised tables none does.
+    let hint = if schema.is_in_memory() {
+        "SNAPSHOT"
+    } else {
+        "NOLOCK"
+    };
+    let text = match (connection.dialect(), items) {
+        (Dialect::Postgres, []) => format!("SELECT count(*) FROM \"{table}\""),
+        (Dialect::Postgres, _) => format!(
             "SELECT count(*), (SELECT avg(pg_column_size(s.*))::bigint \
              FROM (SELECT * FROM \"{table}\" LIMIT 100) AS s), \
              (SELECT numbackends::bigint FROM pg_stat_database WHERE datname = current_database()) \
              FROM \"{table}\""
         ),
-        (Dialect::SqlServer, Some(item)) => format!(
-            "SELECT COUNT_BIG(*), (SELECT AVG(CAST(DATALENGTH([{item}]) AS bigint)) \
-             FROM (SELECT TOP (100) [{item}] FROM [dbo].[{table}] WITH (NOLOCK)) AS s) \
-             FROM [dbo].[{table}] WITH (NOLOCK)"
-        ),
-        (Dialect::Postgres, None) => format!("SELECT count(*) FROM \"{table}\""),
-        (Dialect::SqlServer, None) => {
-            format!("SELECT COUNT_BIG(*) FROM [dbo].[{table}] WITH (NOLOCK)")
+        (Dialect::SqlServer, []) => {
+            format!("SELECT COUNT_BIG(*) FROM [dbo].[{table}] WITH ({hint})")
+        }
+        (Dialect::SqlServer, _) => {
+            let size = |item: &&str| format!("ISNULL(CAST(DATALENGTH([{item}]) AS bigint), 0)");
+            let sizes: Vec<String> = items.iter().map(size).collect();
+            format!(
+                "SELECT COUNT_BIG(*), (SELECT AVG({}) \
+                 FROM (SELECT TOP (100) [{}] FROM [dbo].[{table}] WITH ({hint})) AS s) \
+                 FROM [dbo].[{table}] WITH ({hint})",
+                sizes.join(" + "),
+                items.join("], [")
+            )
         }
     };
     let rows = connection.query(&text, &[]).await?;

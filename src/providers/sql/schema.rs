@@ -10,6 +10,7 @@ use super::call::Value;
 use super::connection_string::Dialect;
 use super::error::SqlError;
 use super::pool::Connection;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -23,16 +24,57 @@ const PROPERTY: &str = "sessionbench";
 pub const MINUTE: Duration = Duration::from_secs(60);
 
 /// Tables and procedures of a provider.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Schema {
-    /// Tables.
+    /// Tables, as the scripts name them; that of the sessions first.
     pub tables: &'static [&'static str],
-    /// Procedures with their genuine parameters, without `@`.
+    /// Columns of the first table that hold sessions.
+    pub items: &'static [&'static str],
+    /// Procedures, as the scripts name them, with their genuine parameters, without `@`.
     pub procedures: &'static [(&'static str, &'static [&'static str])],
-    /// Script that creates all of it in PostgreSQL.
-    pub postgres: &'static str,
+    /// Script that creates all of it in PostgreSQL; `None` of memory-optimised tables, which SQL Server
+    /// alone has.
+    pub postgres: Option<&'static str>,
     /// Script that creates all of it in SQL Server.
-    pub sql_server: &'static str,
+    pub sql_server: Cow<'static, str>,
+    /// What they are called here.
+    pub naming: Naming,
+    /// What the first table must be like, where the provider itself looks.
+    pub shape: Option<Shape>,
+}
+
+/// Names of a table's columns in small letters, and their types.
+pub type Columns = BTreeMap<String, String>;
+/// Says what a table is that the provider cannot use.
+pub type Shape = fn(&Columns) -> Result<(), String>;
+
+/// What tables and procedures are called, where not as in the scripts.
+#[derive(Debug, Clone)]
+pub struct Naming {
+    /// The first table; empty as in the scripts.
+    pub table: Cow<'static, str>,
+    /// What every procedure's name begins with.
+    pub prefix: Cow<'static, str>,
+    /// What it ends with.
+    pub suffix: &'static str,
+}
+
+impl Naming {
+    /// As the scripts have them.
+    pub const AS_WRITTEN: Self = Self {
+        table: Cow::Borrowed(""),
+        prefix: Cow::Borrowed(""),
+        suffix: "",
+    };
+
+    /// A procedure's name.
+    #[must_use]
+    pub fn procedure(&self, written: &'static str) -> Cow<'static, str> {
+        if self.prefix.is_empty() && self.suffix.is_empty() {
+            return Cow::Borrowed(written);
+        }
+        Cow::Owned(format!("{}{written}{}", self.prefix, self.suffix))
+    }
 }
 
 /// Why a database cannot be used.
@@ -69,6 +111,22 @@ pub enum SchemaError {
         /// What it lacks.
         parameter: String,
     },
+    /// The session table is another than the provider's.
+    #[error("the table {table} is {what}")]
+    Shape {
+        /// The table.
+        table: String,
+        /// What it is.
+        what: String,
+    },
+    /// PostgreSQL has nothing of the kind.
+    #[error(
+        "PostgreSQL has no memory-optimised tables: name a SQL Server, or another `repositoryType`"
+    )]
+    NotInPostgres,
+    /// PostgreSQL would cut a name.
+    #[error("the name {0} is longer than the 63 bytes that PostgreSQL keeps")]
+    LongName(String),
     /// A procedure may not be called.
     #[error("the user may not execute {0}: grant EXECUTE on the session procedures")]
     Denied(String),
@@ -78,18 +136,71 @@ pub enum SchemaError {
 }
 
 impl Schema {
-    /// The script that creates everything, for minutes of this length.
+    /// The table of the sessions.
     #[must_use]
-    pub fn script(&self, dialect: Dialect, minute: Duration) -> String {
+    pub fn session_table(&self) -> &str {
+        match &*self.naming.table {
+            "" => self.tables[0],
+            table => table,
+        }
+    }
+
+    /// Whether its tables are memory-optimised.
+    #[must_use]
+    pub const fn is_in_memory(&self) -> bool {
+        self.postgres.is_none()
+    }
+
+    /// The tables.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &str> {
+        let others = self.tables.iter().skip(1).copied();
+        std::iter::once(self.session_table()).chain(others)
+    }
+
+    /// The procedures, with their parameters.
+    pub(super) fn procedures(
+        &self,
+    ) -> impl Iterator<Item = (Cow<'static, str>, &'static [&'static str])> {
+        let procedures = self.procedures.iter();
+        procedures.map(|(name, parameters)| (self.naming.procedure(name), *parameters))
+    }
+
+    /// Makes sure that there may be such tables in a database of this kind.
+    ///
+    /// # Errors
+    /// [`SchemaError::NotInPostgres`], [`SchemaError::LongName`].
+    pub fn check_dialect(&self, dialect: Dialect) -> Result<(), SchemaError> {
+        /// `NAMEDATALEN`, without the zero at the end.
+        const LONGEST: usize = 63;
+        if dialect == Dialect::SqlServer {
+            return Ok(());
+        }
+        if self.is_in_memory() {
+            return Err(SchemaError::NotInPostgres);
+        }
+        let names = self.procedures().map(|(name, _)| name);
+        match names.max_by_key(|name| name.len()) {
+            Some(name) if name.len() > LONGEST => Err(SchemaError::LongName(name.into_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The script that creates everything, for minutes of this length.
+    ///
+    /// # Errors
+    /// See [`Self::check_dialect`].
+    pub fn script(&self, dialect: Dialect, minute: Duration) -> Result<String, SchemaError> {
+        self.check_dialect(dialect)?;
         let script = match dialect {
-            Dialect::Postgres => self.postgres,
-            Dialect::SqlServer => self.sql_server,
+            Dialect::Postgres => self.postgres.unwrap_or_default(),
+            Dialect::SqlServer => &self.sql_server,
         };
+        let script = self.named(script);
         if minute == MINUTE {
-            return script.to_owned();
+            return Ok(script);
         }
         let milliseconds = (minute.as_micros() + 500) / 1000;
-        match dialect {
+        Ok(match dialect {
             Dialect::Postgres => script.replace(
                 "interval '1 minute'",
                 &format!("interval '{milliseconds} milliseconds'"),
@@ -98,7 +209,31 @@ impl Schema {
                 "DATEADD(MINUTE, ",
                 &format!("DATEADD(MILLISECOND, {milliseconds} * "),
             ),
-        }
+        })
+    }
+
+    /// A script with the names of here, which stand in brackets, in quotes, and as texts.
+    fn named(&self, script: &str) -> String {
+        let procedures = self.procedures.iter().map(|(written, _)| *written);
+        let mut names: Vec<(&str, Cow<'_, str>)> = procedures
+            .map(|written| (written, self.naming.procedure(written)))
+            .collect();
+        names.push((self.tables[0], Cow::Borrowed(self.session_table())));
+        names.retain(|(written, name)| written != name);
+        names
+            .iter()
+            .fold(script.to_owned(), |script, (written, name)| {
+                [("[", "]"), ("\"", "\""), ("N'", "'")].iter().fold(
+                    script,
+                    |script, (open, close)| {
+                        let (written, name) = (
+                            format!("{open}{written}{close}"),
+                            format!("{open}{name}{close}"),
+                        );
+                        script.replace(&written, &name)
+                    },
+                )
+            })
     }
 
     /// Takes the database for as long as the connection lives, so that no second run replaces its
@@ -153,7 +288,7 @@ impl Schema {
     ) -> Result<(), SchemaError> {
         self.check_vacant(connection).await?;
         self.drop_all(connection).await?;
-        let script = self.script(connection.dialect(), minute);
+        let script = self.script(connection.dialect(), minute)?;
         if let Err(error) = connection.run_script(&script).await {
             self.drop_all(connection).await?;
             return Err(error.into());
@@ -171,8 +306,8 @@ impl Schema {
             Dialect::Postgres => ("FUNCTION", "\"", "\""),
             Dialect::SqlServer => ("PROCEDURE", "[dbo].[", "]"),
         };
-        let procedures = self.procedures.iter().map(|(name, _)| (procedure, name));
-        let tables = self.tables.iter().map(|name| ("TABLE", name));
+        let procedures = self.procedures().map(|(name, _)| (procedure, name));
+        let tables = self.tables().map(|name| ("TABLE", Cow::Borrowed(name)));
         for (kind, name) in procedures.chain(tables) {
             // Writing to a string cannot fail.
             let _ = writeln!(script, "DROP {kind} IF EXISTS {open}{name}{close};");
@@ -180,130 +315,10 @@ impl Schema {
         connection.run_script(&script).await
     }
 
-    /// Makes sure that the procedures are there, with their genuine parameters, and may be called.
-    ///
-    /// # Errors
-    /// What is wrong, or the database cannot be asked.
-    pub async fn check_existing(&self, connection: &mut Connection) -> Result<(), SchemaError> {
-        match self.defects(connection).await?.into_iter().next() {
-            Some(defect) => Err(defect),
-            None => Ok(()),
-        }
-    }
-
-    /// Everything that is wrong with the procedures.
-    ///
-    /// # Errors
-    /// The database cannot be asked.
-    pub async fn defects(&self, connection: &mut Connection) -> Result<Vec<SchemaError>, SqlError> {
-        if self.procedures.is_empty() {
-            return self.missing_tables(connection).await;
-        }
-        let text = match connection.dialect() {
-            Dialect::Postgres => format!(
-                "SELECT p.proname::text, a.name, \
-                     has_function_privilege(p.oid, 'EXECUTE')::int \
-                 FROM pg_proc AS p \
-                 LEFT JOIN LATERAL unnest(p.proargnames) AS a (name) ON true \
-                 WHERE pg_function_is_visible(p.oid) AND p.proname IN ({})",
-                Self::names(self.procedures.iter().map(|(name, _)| *name))
-            ),
-            Dialect::SqlServer => format!(
-                "SELECT o.name, a.name, \
-                     HAS_PERMS_BY_NAME(N'[dbo].[' + o.name + N']', N'OBJECT', N'EXECUTE') \
-                 FROM sys.procedures AS o \
-                 LEFT JOIN sys.parameters AS a ON a.object_id = o.object_id \
-                 WHERE o.schema_id = SCHEMA_ID(N'dbo') AND o.name IN ({})",
-                Self::names(self.procedures.iter().map(|(name, _)| *name))
-            ),
-        };
-        let mut there: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut denied = BTreeSet::new();
-        for row in connection.query(&text, &[]).await? {
-            let mut cells = row.into_iter();
-            let Some(Value::Text(name)) = cells.next() else {
-                continue;
-            };
-            let parameters = there.entry(name.to_string()).or_default();
-            if let Some(Value::Text(parameter)) = cells.next() {
-                parameters.insert(parameter.trim_start_matches('@').to_lowercase());
-            }
-            if cells.next() != Some(Value::Int(1)) {
-                denied.insert(name.to_string());
-            }
-        }
-        let mut defects: Vec<_> = denied.into_iter().map(SchemaError::Denied).collect();
-        let is_missing = |name: &&str| !there.contains_key(*name);
-        let names = self.procedures.iter().map(|(name, _)| *name);
-        let missing: Vec<String> = names.filter(is_missing).map(str::to_owned).collect();
-        if !missing.is_empty() {
-            defects.push(SchemaError::Missing(missing));
-        }
-        for (procedure, parameters) in self.procedures {
-            let Some(known) = there.get(*procedure) else {
-                continue;
-            };
-            let is_unknown = |parameter: &&&str| !known.contains(&parameter.to_lowercase());
-            let unknown = parameters.iter().filter(is_unknown);
-            defects.extend(unknown.map(|parameter| SchemaError::Parameter {
-                procedure: (*procedure).to_owned(),
-                parameter: (*parameter).to_owned(),
-            }));
-        }
-        Ok(defects)
-    }
-
-    /// The tables that the user may not read and write. In SQL Server who may call a procedure needs
-    /// no right on its owner's tables; in PostgreSQL the caller needs it.
-    ///
-    /// # Errors
-    /// The database cannot be asked.
-    pub async fn closed_tables(
-        &self,
-        connection: &mut Connection,
-    ) -> Result<Vec<String>, SqlError> {
-        if connection.dialect() == Dialect::SqlServer || self.procedures.is_empty() {
-            return Ok(Vec::new());
-        }
-        let text = format!(
-            "SELECT c.relname::text FROM pg_class AS c \
-             WHERE pg_table_is_visible(c.oid) AND c.relname IN ({}) AND NOT ( \
-                 has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') \
-                 AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')) \
-             AND EXISTS (SELECT FROM pg_proc AS p WHERE pg_function_is_visible(p.oid) \
-                 AND NOT p.prosecdef AND p.proname IN ({}))",
-            Self::names(self.tables.iter().copied()),
-            Self::names(self.procedures.iter().map(|(name, _)| *name))
-        );
-        let rows = connection.query(&text, &[]).await?;
-        let first = |row: Vec<Value>| match row.into_iter().next() {
-            Some(Value::Text(name)) => Some(name.to_string()),
-            _ => None,
-        };
-        Ok(rows.into_iter().filter_map(first).collect())
-    }
-
-    /// Whether tables are missing. Those behind procedures are the procedures' own affair.
-    async fn missing_tables(
-        &self,
-        connection: &mut Connection,
-    ) -> Result<Vec<SchemaError>, SqlError> {
-        let there: BTreeSet<String> = found(self.marks(connection).await?)
-            .map(|(name, _)| name)
-            .collect();
-        let is_missing = |name: &&str| !there.contains(*name);
-        let names = self.tables.iter().copied();
-        let missing: Vec<String> = names.filter(is_missing).map(str::to_owned).collect();
-        if missing.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(vec![SchemaError::MissingTable(missing)])
-    }
-
     /// Names and marks of whatever has one of our names.
     async fn marks(&self, connection: &mut Connection) -> Result<Vec<Vec<Value>>, SqlError> {
-        let procedures = self.procedures.iter().map(|(name, _)| *name);
-        let names = Self::names(self.tables.iter().copied().chain(procedures));
+        let procedures = self.procedures().map(|(name, _)| name);
+        let names = names(self.tables().map(Cow::Borrowed).chain(procedures));
         let text = match connection.dialect() {
             Dialect::Postgres => format!(
                 "SELECT c.relname::text, obj_description(c.oid, 'pg_class') FROM pg_class AS c \
@@ -322,12 +337,12 @@ impl Schema {
         };
         connection.query(&text, &[]).await
     }
+}
 
-    /// Names as a list of literals; none of them holds a quote.
-    fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
-        let quoted: Vec<String> = names.map(|name| format!("'{name}'")).collect();
-        quoted.join(", ")
-    }
+/// Names as a list of literals; none of them holds a quote.
+fn names(names: impl Iterator<Item = impl AsRef<str>>) -> String {
+    let quoted: Vec<String> = names.map(|name| format!("'{}'", name.as_ref())).collect();
+    quoted.join(", ")
 }
 
 /// Rows of names and marks.
@@ -345,5 +360,6 @@ fn found(rows: Vec<Vec<Value>>) -> impl Iterator<Item = (String, Option<String>)
     })
 }
 
+mod defects;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 
 use super::call::Value;
 use super::connection_string::{ConnectionString, ConnectionStringError, Dialect};
+use super::error::SqlError;
 use super::pool::{Connection, Pool, Shut, Target};
 use super::settings::{DatabaseServer, SqlSettings};
 use crate::clock;
@@ -54,6 +55,16 @@ impl Server {
         })
     }
 
+    /// The same database for a provider beside the first, whose process it is not.
+    pub fn again(&self) -> Self {
+        Self {
+            process: RefCell::new(None),
+            shut: Shut::default(),
+            target: self.target.clone(),
+            found: self.found.clone(),
+        }
+    }
+
     /// A pool of an instance.
     pub fn pool(&self) -> Pool {
         Pool::new(self.target.clone(), &self.found, self.shut.clone())
@@ -90,7 +101,7 @@ impl Server {
             Dialect::Postgres => ("PostgreSQL", POSTGRES_SETTINGS),
             Dialect::SqlServer => ("SQL Server", SQL_SERVER_SETTINGS),
         };
-        let mut settings = pairs(connection.query(text, &[]).await?);
+        let mut settings = facts(connection, text).await?;
         let version = settings.remove("version").unwrap_or_default();
         settings.insert(
             "max_pool_size".to_owned(),
@@ -109,8 +120,32 @@ impl Server {
     }
 }
 
+/// Facts by name, from SELECTs that are joined by `UNION ALL`: in one round trip. Where the database
+/// refuses it, for a catalogue is missing or closed to the user, each is asked alone, and what is
+/// refused then is left out.
+///
+/// # Errors
+/// The connection broke.
+pub async fn facts(
+    connection: &mut Connection,
+    text: &str,
+) -> Result<BTreeMap<String, String>, SqlError> {
+    match connection.query(text, &[]).await {
+        Err(SqlError::Server { .. }) => {}
+        rows => return Ok(pairs(rows?)),
+    }
+    let mut facts = BTreeMap::new();
+    for one in text.split("UNION ALL") {
+        match connection.query(one, &[]).await {
+            Err(SqlError::Server { .. }) => {}
+            rows => facts.extend(pairs(rows?)),
+        }
+    }
+    Ok(facts)
+}
+
 /// Rows of a name and a value; those without a value are left out.
-pub fn pairs(rows: Vec<Vec<Value>>) -> BTreeMap<String, String> {
+fn pairs(rows: Vec<Vec<Value>>) -> BTreeMap<String, String> {
     let pair = |row: Vec<Value>| match row.as_slice() {
         [Value::Text(name), Value::Text(value)] => Some((name.to_string(), value.to_string())),
         _ => None,

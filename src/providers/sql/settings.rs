@@ -6,6 +6,7 @@ use crate::servers::ConfigValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Where a SQL provider's database is. Written as `managed`, as `managed:` with settings, or as a
 /// connection string: ADO.NET's for SQL Server and Azure SQL (`Server=tcp:host,1433;…`), Npgsql's or
@@ -139,14 +140,19 @@ const FIRST_SITE: &str = "/LM/W3SVC/1/ROOT";
 pub struct SqlAsync {
     /// Which tables and procedures are used.
     pub repositoryType: RepositoryType,
-    /// The session table. Only the genuine name of the repository type is known to the harness.
-    pub sessionTableName: String,
-    /// Attempts after the first, when the database breaks off or takes too long.
+    /// The session table, where it has not the genuine name of the repository type. Its procedures'
+    /// names then begin with it, but for those of aspnet_regsql.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessionTableName: Option<String>,
+    /// Attempts after the first, when the database breaks off or takes too long; with tables in
+    /// memory, when two requests wrote one row at once.
     #[schemars(range(max = 1000))]
     pub maxRetryNumber: u32,
-    /// Milliseconds between attempts; 0: a command is tried once.
+    /// Milliseconds between attempts: 1000, or 200 with tables in memory. 0: a command is tried once;
+    /// with tables in memory, again at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 600_000))]
-    pub retryInterval: u32,
+    pub retryInterval: Option<u32>,
     /// A request that does not need its session leaves its timeout as it is.
     pub skipKeepAliveWhenUnused: bool,
     /// Deflate session data (`compressionEnabled` of `<sessionState>`).
@@ -160,17 +166,54 @@ pub struct SqlAsync {
 }
 
 impl SqlAsync {
-    /// The session table of [`RepositoryType::SqlServer`].
-    pub const TABLE: &'static str = "ASPNetSessionState";
+    /// The session table.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        let genuine = match self.repositoryType {
+            RepositoryType::FrameworkCompat => "ASPStateTempSessions",
+            RepositoryType::SqlServer => "ASPNetSessionState",
+            RepositoryType::InMemory => "ASPNetSessionState_InMem",
+            RepositoryType::InMemoryDurable => "ASPNetSessionState_InMemDurable",
+        };
+        self.sessionTableName.as_deref().unwrap_or(genuine)
+    }
+
+    /// Whether the session table's name is one that needs no quoting, and leaves room for those of its
+    /// procedures: SQL Server keeps 128 letters.
+    #[must_use]
+    pub fn table_is_named_well(&self) -> bool {
+        let table = self.table();
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        table.len() <= 100
+            && table.chars().all(plain)
+            && table.starts_with(|c: char| !c.is_ascii_digit())
+    }
+
+    /// Whether the session table is memory-optimised, which SQL Server alone knows.
+    #[must_use]
+    pub const fn is_in_memory(&self) -> bool {
+        matches!(
+            self.repositoryType,
+            RepositoryType::InMemory | RepositoryType::InMemoryDurable
+        )
+    }
+
+    /// The pause between attempts: as in the code, not as in the documentation, which has 1 ms in
+    /// memory (facts §7.3).
+    #[must_use]
+    pub fn retry_interval(&self) -> Duration {
+        let genuine = if self.is_in_memory() { 200 } else { 1000 };
+        Duration::from_millis(self.retryInterval.unwrap_or(genuine).into())
+    }
 }
 
 impl Default for SqlAsync {
     fn default() -> Self {
         Self {
             repositoryType: RepositoryType::default(),
-            sessionTableName: Self::TABLE.to_owned(),
+            sessionTableName: None,
             maxRetryNumber: 10,
-            retryInterval: 1000,
+            retryInterval: None,
             skipKeepAliveWhenUnused: false,
             compressionEnabled: false,
             application_id: FIRST_SITE.to_owned(),
@@ -179,14 +222,19 @@ impl Default for SqlAsync {
     }
 }
 
-/// Which tables and procedures `sql_async` uses. The genuine provider knows three more:
-/// `FrameworkCompat`, its default, and `InMemory` and `InMemoryDurable`, whose tables exist on SQL
-/// Server alone.
+/// Which tables and procedures `sql_async` uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum RepositoryType {
-    /// The provider's own table `ASPNetSessionState`, and its procedures.
+    /// Those that aspnet_regsql installs for ASP.NET's own SQLServer mode, in the database of the
+    /// connection.
     #[default]
+    FrameworkCompat,
+    /// The provider's own table `ASPNetSessionState`, and its procedures.
     SqlServer,
+    /// A memory-optimised table, empty after a restart of the server. SQL Server only.
+    InMemory,
+    /// A memory-optimised table whose sessions survive a restart. SQL Server only.
+    InMemoryDurable,
 }
 
 /// Settings of `sql_universal`.

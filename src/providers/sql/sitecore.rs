@@ -10,7 +10,7 @@
 use super::call::{Call, Kind, Reply, Value};
 use super::error::SqlError;
 use super::pool::Pool;
-use super::schema::Schema;
+use super::schema::{Naming, Schema};
 use super::settings::SqlSitecore;
 use crate::clock::{self, Utc};
 use crate::providers::BackgroundWork;
@@ -23,6 +23,7 @@ use crate::session::{
     SessionStateStore, StoreError,
 };
 use async_trait::async_trait;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -32,7 +33,8 @@ use uuid::Uuid;
 /// Tables and procedures of Sitecore's session database. The parameters are genuine; the tables
 /// and all that the scripts make of them are ours.
 pub const SCHEMA: Schema = Schema {
-    tables: &["Application", "SessionState"],
+    tables: &["SessionState", "Application"],
+    items: &["Item"],
     procedures: &[
         ("GetApplicationId", &["name", "id"]),
         (
@@ -80,8 +82,10 @@ pub const SCHEMA: Schema = Schema {
             &["application", "id", "lockTimestamp", "lockCookie"],
         ),
     ],
-    postgres: include_str!("scripts/sitecore.postgres.sql"),
-    sql_server: include_str!("scripts/sitecore.mssql.sql"),
+    postgres: Some(include_str!("scripts/sitecore.postgres.sql")),
+    sql_server: Cow::Borrowed(include_str!("scripts/sitecore.mssql.sql")),
+    naming: Naming::AS_WRITTEN,
+    shape: None,
 };
 
 /// Flag of a session that was stored uninitialised (`SessionStateActions.InitializeItem`).

@@ -146,13 +146,13 @@ impl SqlServerConnection {
     /// # Errors
     /// The server refuses, or the connection broke.
     pub async fn call(&mut self, call: &Call) -> Result<Reply, SqlError> {
-        let mut command = Command::new(call.procedure);
+        let mut command = Command::new(&*call.procedure);
         for parameter in &call.parameters {
             let name = format!("@{}", parameter.name);
-            let value = Bound(bind(&parameter.value));
-            match parameter.direction {
-                Direction::In => command.bind_param(name, value),
-                Direction::Out | Direction::InOut => command.bind_out_param(name, value),
+            match (parameter.direction, &parameter.value) {
+                (Direction::In, value) => command.bind_param(name, Bound(bind(value))),
+                (_, Value::Null(kind)) => command.bind_out_param(name, Bound(place_for(*kind))),
+                (_, value) => command.bind_out_param(name, Bound(bind(value))),
             }
         }
         let mut answer = command.exec(&mut self.client).await?;
@@ -241,10 +241,10 @@ fn bind(value: &Value) -> ColumnData<'_> {
     match value {
         Value::Null(Kind::Bit) => ColumnData::Bit(None),
         Value::Null(Kind::Int) => ColumnData::I32(None),
-        Value::Null(Kind::Text) => ColumnData::String(None),
         Value::Null(Kind::Guid) => ColumnData::Guid(None),
-        Value::Null(Kind::Bytes) => ColumnData::Binary(None),
-        Value::Null(Kind::Time) => ColumnData::DateTime(None),
+        // tiberius writes these without a type, which no parameter may be. A number's NULL becomes
+        // theirs by itself.
+        Value::Null(Kind::Text | Kind::Bytes | Kind::Time) => ColumnData::I32(None),
         Value::Bit(bit) => ColumnData::Bit(Some(*bit)),
         // Numbers on the way in are minutes and flags.
         Value::Int(number) => ColumnData::I32(Some(i32::try_from(*number).unwrap_or(i32::MAX))),
@@ -252,6 +252,18 @@ fn bind(value: &Value) -> ColumnData<'_> {
         Value::Guid(guid) => ColumnData::Guid(Some(*guid)),
         Value::Bytes(bytes) => ColumnData::Binary(Some(Cow::Borrowed(bytes.as_slice()))),
         Value::Time(time) => ColumnData::DateTime(Some(datetime(*time))),
+    }
+}
+
+/// What stands for an output until there is one: it says the type, and does not count itself.
+fn place_for(kind: Kind) -> ColumnData<'static> {
+    match kind {
+        Kind::Bit => ColumnData::Bit(None),
+        Kind::Int => ColumnData::I32(None),
+        Kind::Guid => ColumnData::Guid(None),
+        Kind::Text => ColumnData::String(Some(Cow::Borrowed(""))),
+        Kind::Bytes => ColumnData::Binary(Some(Cow::Borrowed(&[]))),
+        Kind::Time => ColumnData::DateTime(Some(DateTime::new(0, 0))),
     }
 }
 
@@ -349,6 +361,28 @@ mod tests {
         let time = Time::new(452_965_000_000, 7);
         let value = DateTime2::new(Date::new(738_885), time);
         assert_eq!(read(&ColumnData::DateTime2(Some(value))), Value::Time(NOON));
+    }
+
+    #[test]
+    fn nothing_goes_out_without_a_type() {
+        let kinds = [
+            Kind::Bit,
+            Kind::Int,
+            Kind::Text,
+            Kind::Guid,
+            Kind::Bytes,
+            Kind::Time,
+        ];
+        let untyped = |data: &ColumnData<'_>| {
+            matches!(
+                data,
+                ColumnData::String(None) | ColumnData::Binary(None) | ColumnData::DateTime(None)
+            )
+        };
+        for kind in kinds {
+            assert!(!untyped(&bind(&Value::Null(kind))), "{kind:?}");
+            assert!(!untyped(&place_for(kind)), "{kind:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::error::SqlError;
 use super::pool::Connection;
 use super::schema::Schema;
 use super::schema::SchemaError;
-use super::server::{Server, pairs};
+use super::server::{Server, facts};
 use super::settings::SchemaOrigin;
 use super::sort_out;
 use crate::providers::pulse::Pulse;
@@ -48,7 +48,9 @@ pub async fn survey(settings: &ProviderSettings) -> Result<Survey, ConnectError>
     let server = Server::bring_in(sql).await?;
     let mut connection = server.connect().await?;
     let info = server.info(&mut connection).await?;
-    let asked = ask(&mut connection, flavour.schema(), sql.schema).await;
+    let schema = flavour.schema();
+    schema.check_dialect(connection.dialect())?;
+    let asked = ask(&mut connection, &schema, sql.schema).await;
     let (pulse, facts, defects, closed_tables) = asked.map_err(SchemaError::Sql)?;
     Ok(Survey {
         server: info,
@@ -74,7 +76,7 @@ async fn ask(
     schema: &Schema,
     origin: SchemaOrigin,
 ) -> Result<Asked, SqlError> {
-    let (facts, time) = match connection.dialect() {
+    let (asked, time) = match connection.dialect() {
         Dialect::Postgres => (POSTGRES_FACTS, POSTGRES_TIME),
         Dialect::SqlServer => (SQL_SERVER_FACTS, SQL_SERVER_TIME),
     };
@@ -86,7 +88,7 @@ async fn ask(
         }
     };
     let pulse = pulse.with_clock(microseconds).await?;
-    let facts = pairs(connection.query(facts, &[]).await?);
+    let facts = facts(connection, asked).await?;
     let (defects, closed) = match origin {
         SchemaOrigin::Existing => (
             schema.defects(connection).await?,

@@ -15,27 +15,51 @@ use super::connection_string::Dialect;
 use super::error::SqlError;
 use super::pool::Pool;
 use super::rows::{self, Purge, Rows};
-use super::schema::Schema;
+use super::schema::{Columns, Naming, Schema};
 use crate::clock::{self, Utc};
 use crate::session::{
     Actions, ExpireCallback, Found, GetItem, Item, LockId, Minutes, RequestContext, SessionId,
     SessionStateStore, StoreError,
 };
 use async_trait::async_trait;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The table.
-pub const TABLE: &str = "Sessions";
-
 /// The table of the provider.
 pub const SCHEMA: Schema = Schema {
-    tables: &[TABLE],
+    tables: &["Sessions"],
+    items: &["SessionItem"],
     procedures: &[],
-    postgres: include_str!("scripts/universal.postgres.sql"),
-    sql_server: include_str!("scripts/universal.mssql.sql"),
+    postgres: Some(include_str!("scripts/universal.postgres.sql")),
+    sql_server: Cow::Borrowed(include_str!("scripts/universal.mssql.sql")),
+    naming: Naming::AS_WRITTEN,
+    shape: Some(shape),
 };
+
+/// Columns that every statement names.
+const COLUMNS: [&str; 9] = [
+    "SessionId",
+    "Created",
+    "Expires",
+    "LockDate",
+    "LockCookie",
+    "Locked",
+    "SessionItem",
+    "Flags",
+    "Timeout",
+];
+
+fn shape(columns: &Columns) -> Result<(), String> {
+    match COLUMNS
+        .iter()
+        .find(|it| !columns.contains_key(&it.to_lowercase()))
+    {
+        Some(missing) => Err(format!("another provider's: it has no column {missing}")),
+        None => Ok(()),
+    }
+}
 
 /// Every lock's cookie.
 const COOKIE: u64 = 0;

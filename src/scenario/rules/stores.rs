@@ -4,7 +4,7 @@ use super::{Findings, at};
 use crate::providers::ProviderSettings;
 use crate::providers::mongo::settings::{self as mongo, MongoSitecore};
 use crate::providers::redis::settings::RedisServer;
-use crate::providers::sql::connection_string::ConnectionString;
+use crate::providers::sql::connection_string::{ConnectionString, Dialect};
 use crate::providers::sql::settings::{
     DatabaseServer, RESERVED, SchemaOrigin, SqlAsync, SqlSettings, SqlSitecore,
 };
@@ -124,16 +124,31 @@ fn session_type(findings: &mut Findings<'_>, path: &Path, sitecore: &SqlSitecore
     }
 }
 
-/// The session table is the one that the procedures were written for.
+/// The session table can be named in a statement, and its database has such tables.
 fn session_table(findings: &mut Findings<'_>, path: &Path, settings: &SqlAsync) {
-    if settings.sessionTableName != SqlAsync::TABLE {
+    if !settings.table_is_named_well() {
         findings
             .error(
                 &path.key("sessionTableName"),
-                "another table than the genuine one is not supported",
-                "not known",
+                "`sessionTableName` names a table",
+                "empty, too long, or not plain",
             )
-            .advise(format!("leave it out: it is `{}`", SqlAsync::TABLE));
+            .advise("use up to 100 letters, digits and underscores, without a schema");
+    }
+    let is_postgres = match &settings.sql.server {
+        DatabaseServer::Managed(_) => true,
+        DatabaseServer::ConnectionString(text) => text
+            .parse::<ConnectionString>()
+            .is_ok_and(|found| found.dialect == Dialect::Postgres),
+    };
+    if settings.is_in_memory() && is_postgres {
+        findings
+            .error(
+                &path.key("repositoryType"),
+                "PostgreSQL has no memory-optimised tables",
+                "needs SQL Server",
+            )
+            .advise("name a SQL Server under `server`, or another `repositoryType`");
     }
 }
 

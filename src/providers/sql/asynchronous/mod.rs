@@ -1,19 +1,22 @@
-//! Microsoft's SqlSessionStateProviderAsync (facts §7.3): ASP.NET's contract over nine procedures.
+//! Microsoft's SqlSessionStateProviderAsync (facts §7.3): ASP.NET's contract over stored procedures.
 //!
-//! In: operations of the request module. Out: one procedure call each, again after a while when the
-//! database broke off, and now and then a purge (`rows`).
+//! In: operations of the request module. Out: one procedure call each (`repository` knows which), again
+//! after a while when the database broke off, and now and then a purge (`rows`).
 //!
 //! The surprising facts: no procedure looks at a session's deadline, so one whose time has passed is
 //! served, and lives on, until somebody deletes it; a write needs the cookie of its lock but not the
 //! lock, so that between a steal and the next taking the late write still counts (facts §5.3).
 
+pub mod repository;
+
+use self::repository::Repository;
 use super::call::{Call, Kind, Reply, Value};
 use super::error::SqlError;
 use super::pool::Pool;
 use super::rows::{Purge, Rows};
-use super::schema::Schema;
 use super::settings::SqlAsync;
 use crate::clock;
+use crate::session::item::DecodeError;
 use crate::session::{
     Actions, ExpireCallback, Found, GetItem, Item, LockId, Minutes, RequestContext, SessionId,
     SessionStateStore, StoreError,
@@ -22,36 +25,6 @@ use async_trait::async_trait;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Table and procedures of the provider with `repositoryType="SqlServer"`; parameters are genuine.
-pub const SCHEMA: Schema = Schema {
-    tables: &[SqlAsync::TABLE],
-    procedures: &[
-        ("GetStateItemExclusive", GET),
-        ("GetStateItem", GET),
-        ("InsertStateItem", INSERT),
-        ("InsertUninitializedItem", INSERT),
-        (
-            "UpdateStateItem",
-            &["SessionId", "LockCookie", "Timeout", "SessionItemLong"],
-        ),
-        ("ReleaseItemExclusive", &["SessionId", "LockCookie"]),
-        ("RemoveStateItem", &["SessionId", "LockCookie"]),
-        ("ResetItemTimeout", &["SessionId"]),
-        ("DeleteExpiredSessionState", &[]),
-    ],
-    postgres: include_str!("scripts/async.postgres.sql"),
-    sql_server: include_str!("scripts/async.mssql.sql"),
-};
-
-const GET: &[&str] = &[
-    "SessionId",
-    "Locked",
-    "LockAge",
-    "LockCookie",
-    "ActionFlags",
-];
-const INSERT: &[&str] = &["SessionId", "Timeout", "SessionItemLong"];
-
 /// An older lock is taken for nonsense.
 const OLDEST_LOCK: Duration = Duration::from_secs(365 * 86_400);
 
@@ -59,6 +32,7 @@ const OLDEST_LOCK: Duration = Duration::from_secs(365 * 86_400);
 pub struct AsyncStore {
     pool: Rc<Pool>,
     rows: Rows,
+    repository: Repository,
     settings: SqlAsync,
     purge: Rc<Purge>,
 }
@@ -69,31 +43,32 @@ impl AsyncStore {
         Self {
             pool: Rc::new(pool),
             rows,
+            repository: Repository::of(settings),
             settings: settings.clone(),
             purge,
         }
     }
 
-    fn call_for(&self, procedure: &'static str, id: SessionId) -> Call {
-        Call::new(procedure).input("SessionId", self.rows.id(id))
-    }
-
-    /// Calls a procedure, again after `retryInterval` when the database broke off or took too long.
+    /// Calls a procedure, again after a while when the database broke off or took too long; with
+    /// tables in memory, when somebody else wrote the row meanwhile.
     async fn run(&self, request: &RequestContext, call: &Call) -> Result<Reply, SqlError> {
-        let interval = Duration::from_millis(self.settings.retryInterval.into());
-        let mut left = match self.settings.retryInterval {
-            0 => 0,
-            _ => self.settings.maxRetryNumber,
+        let (interval, in_memory) = (self.settings.retry_interval(), self.settings.is_in_memory());
+        let mut left = match in_memory || !interval.is_zero() {
+            true => self.settings.maxRetryNumber,
+            false => 0,
         };
         loop {
-            match self.pool.call(request, call).await {
-                Err(error) if error.is_fatal() && left > 0 && !self.pool.is_shut() => {
-                    left -= 1;
-                    request.retries.set(request.retries.get() + 1);
-                    clock::sleep(interval).await;
-                }
-                result => return result,
+            let result = self.pool.call(request, call).await;
+            let again = result.as_ref().is_err_and(|error| match in_memory {
+                true => error.is_write_conflict(),
+                false => error.is_fatal(),
+            });
+            if !again || left == 0 || self.pool.is_shut() {
+                return result;
             }
+            left -= 1;
+            request.retries.set(request.retries.get() + 1);
+            clock::sleep(interval).await;
         }
     }
 
@@ -101,29 +76,14 @@ impl AsyncStore {
         &self,
         request: &RequestContext,
         id: SessionId,
-        procedure: &'static str,
-    ) -> Result<(Reply, LockId), StoreError> {
-        let call = (self.call_for(procedure, id))
-            .output("Locked", Kind::Bit)
-            .output("LockAge", Kind::Int)
-            .output("LockCookie", Kind::Int)
-            .output("ActionFlags", Kind::Int);
-        let reply = self.run(request, &call).await?;
-        let lock = LockId::Cookie(u64::try_from(reply.int("LockCookie")).unwrap_or_default());
-        Ok((reply, lock))
-    }
-
-    /// What a get answered; `taken` is the lock that it took.
-    fn answer(
-        &self,
-        request: &RequestContext,
-        reply: &Reply,
-        holder: LockId,
-        taken: Option<LockId>,
+        exclusive: bool,
     ) -> Result<GetItem, StoreError> {
+        let call = self.repository.get(self.rows.id(id), exclusive);
+        let reply = self.run(request, &call).await?;
         if reply.get("Locked").is_none() {
             return Ok(GetItem::Missing);
         }
+        let lock = LockId::Cookie(u64::try_from(reply.int("LockCookie")).unwrap_or_default());
         if reply.int("Locked") != 0 {
             let seconds = u64::try_from(reply.int("LockAge")).unwrap_or_default();
             let age = Duration::from_secs(seconds);
@@ -133,22 +93,18 @@ impl AsyncStore {
                 } else {
                     age
                 },
-                lock: holder,
+                lock,
             });
         }
         let bytes = reply.bytes().unwrap_or_default();
-        let decoded = if self.settings.compressionEnabled {
-            Item::decode_compressed(bytes)
-        } else {
-            Item::decode(bytes)
-        };
-        let item = decoded.map_err(|error| {
+        let item = self.decode(bytes).map_err(|error| {
             request.undecodable.set(request.undecodable.get() + 1);
             StoreError::Undecodable(error.to_string())
         })?;
+        request.read.set(Some((id, bytes.len())));
         Ok(GetItem::Found(Found {
             item,
-            lock: taken,
+            lock: exclusive.then_some(lock),
             actions: match reply.int("ActionFlags") {
                 0 => Actions::None,
                 _ => Actions::InitializeItem,
@@ -156,12 +112,18 @@ impl AsyncStore {
         }))
     }
 
-    fn encode(&self, item: &Item) -> Value {
-        Value::Bytes(if self.settings.compressionEnabled {
-            item.encode_compressed()
-        } else {
-            item.encode()
-        })
+    fn decode(&self, bytes: &[u8]) -> Result<Item, DecodeError> {
+        match self.settings.compressionEnabled {
+            true => Item::decode_compressed(bytes),
+            false => Item::decode(bytes),
+        }
+    }
+
+    fn encode(&self, item: &Item) -> Vec<u8> {
+        match self.settings.compressionEnabled {
+            true => item.encode_compressed(),
+            false => item.encode(),
+        }
     }
 
     /// Inserts a session. One that is there stays as it is, and the new one is lost; returns whether.
@@ -169,13 +131,9 @@ impl AsyncStore {
         &self,
         request: &RequestContext,
         id: SessionId,
-        procedure: &'static str,
-        item: &Item,
+        call: &Call,
     ) -> Result<bool, StoreError> {
-        let call = (self.call_for(procedure, id))
-            .input("Timeout", Value::Int(item.timeout().0.into()))
-            .input("SessionItemLong", self.encode(item));
-        match self.run(request, &call).await {
+        match self.run(request, call).await {
             Ok(_) => {
                 self.rows.came(id);
                 Ok(false)
@@ -184,6 +142,11 @@ impl AsyncStore {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// A timeout as the procedures take it.
+fn minutes(item: &Item) -> Value {
+    Value::Int(item.timeout().0.into())
 }
 
 /// A lock as the procedures take it; NULL matches no row.
@@ -207,8 +170,7 @@ impl SessionStateStore for AsyncStore {
         request: &RequestContext,
         id: SessionId,
     ) -> Result<GetItem, StoreError> {
-        let (reply, holder) = self.get(request, id, "GetStateItem").await?;
-        self.answer(request, &reply, holder, None)
+        self.get(request, id, false).await
     }
 
     async fn get_item_exclusive(
@@ -216,8 +178,7 @@ impl SessionStateStore for AsyncStore {
         request: &RequestContext,
         id: SessionId,
     ) -> Result<GetItem, StoreError> {
-        let (reply, holder) = self.get(request, id, "GetStateItemExclusive").await?;
-        self.answer(request, &reply, holder.clone(), Some(holder))
+        self.get(request, id, true).await
     }
 
     async fn set_and_release_item_exclusive(
@@ -228,16 +189,17 @@ impl SessionStateStore for AsyncStore {
         lock: Option<&LockId>,
         new_item: bool,
     ) -> Result<(), StoreError> {
+        let (row, bytes) = (self.rows.id(id), self.encode(item));
         if new_item {
-            if self.insert(request, id, "InsertStateItem", item).await? {
+            let call = self.repository.insert(row, bytes, minutes(item));
+            if self.insert(request, id, &call).await? {
                 request.swallowed.set(request.swallowed.get() + 1);
             }
             return Ok(());
         }
-        let call = (self.call_for("UpdateStateItem", id))
-            .input("LockCookie", cookie(lock))
-            .input("Timeout", Value::Int(item.timeout().0.into()))
-            .input("SessionItemLong", self.encode(item));
+        let read = request.read.get().filter(|(read, _)| *read == id);
+        let read = read.map_or(0, |(_, length)| length);
+        let call = (self.repository).update(row, cookie(lock), bytes, minutes(item), read);
         self.run(request, &call).await?;
         Ok(())
     }
@@ -249,8 +211,8 @@ impl SessionStateStore for AsyncStore {
         lock: &LockId,
     ) -> Result<(), StoreError> {
         let call = self
-            .call_for("ReleaseItemExclusive", id)
-            .input("LockCookie", cookie(Some(lock)));
+            .repository
+            .release(self.rows.id(id), cookie(Some(lock)));
         self.run(request, &call).await?;
         Ok(())
     }
@@ -262,9 +224,7 @@ impl SessionStateStore for AsyncStore {
         lock: Option<&LockId>,
         _item: &Item,
     ) -> Result<(), StoreError> {
-        let call = self
-            .call_for("RemoveStateItem", id)
-            .input("LockCookie", cookie(lock));
+        let call = self.repository.remove(self.rows.id(id), cookie(lock));
         self.run(request, &call).await?;
         Ok(())
     }
@@ -275,7 +235,7 @@ impl SessionStateStore for AsyncStore {
         id: SessionId,
     ) -> Result<(), StoreError> {
         if !self.settings.skipKeepAliveWhenUnused {
-            let call = self.call_for("ResetItemTimeout", id);
+            let call = self.repository.reset(self.rows.id(id));
             self.run(request, &call).await?;
         }
         Ok(())
@@ -288,15 +248,15 @@ impl SessionStateStore for AsyncStore {
         timeout: Minutes,
     ) -> Result<(), StoreError> {
         let item = Item::new(timeout);
-        let inserting = self.insert(request, id, "InsertUninitializedItem", &item);
-        inserting.await.map(drop)
+        let (row, bytes) = (self.rows.id(id), self.encode(&item));
+        let call = (self.repository).insert_uninitialized(row, bytes, minutes(&item));
+        self.insert(request, id, &call).await.map(drop)
     }
 
     async fn end_request(&self, _request: &RequestContext) -> Result<(), StoreError> {
         self.purge.at_the_end_of_a_request(|| {
-            let pool = Rc::clone(&self.pool);
+            let (pool, call) = (Rc::clone(&self.pool), self.repository.purge());
             Box::pin(async move {
-                let call = Call::new("DeleteExpiredSessionState");
                 pool.call(&RequestContext::default(), &call).await?;
                 Ok(())
             })
