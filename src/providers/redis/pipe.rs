@@ -6,8 +6,11 @@
 //!
 //! redis-rs builds the commands and knows the errors, but its shared connection is not used: made for
 //! many threads, it passes each command and each reply through a channel, which costs more than all
-//! else that an operation costs here (`scripts/bench redis`). The surprising fact: the driver writes
-//! only after whoever can run has run, so commands of many requests share a system call.
+//! else that an operation costs here (`scripts/bench redis`).
+//!
+//! The surprising fact: a command that finds the connection idle is written at once, by whoever sends
+//! it, so that the server works while other requests are prepared. Where replies are awaited already,
+//! the driver writes after whoever can run has run, and many commands share a system call.
 
 use super::reply::{self, Malformed};
 use crate::clock;
@@ -47,8 +50,8 @@ pub struct Pipe(Rc<Open>);
 struct Open(Rc<State>);
 
 /// What requests and the driver share.
-#[derive(Default)]
 struct State {
+    stream: RefCell<Box<dyn Stream>>,
     /// Commands that are not handed to the system yet.
     unsent: RefCell<Vec<u8>>,
     /// Who waits for a reply, in the order of the commands.
@@ -81,12 +84,16 @@ impl Pipe {
     /// A connection over a stream, driven by a task of its own.
     #[must_use]
     pub fn new(stream: Box<dyn Stream>) -> Self {
-        let state = Rc::new(State::default());
+        let state = Rc::new(State {
+            stream: RefCell::new(stream),
+            unsent: RefCell::default(),
+            waiting: RefCell::default(),
+            driver: RefCell::default(),
+            broken: RefCell::default(),
+            closed: Cell::new(false),
+        });
         let mut driver = Driver {
             state: Rc::clone(&state),
-            stream,
-            sending: Vec::new(),
-            sent: 0,
             arrived: Vec::new(),
         };
         clock::spawn(poll_fn(move |context| driver.poll(context))).detach();
@@ -102,16 +109,24 @@ impl Pipe {
         if let Some(why) = &*state.broken.borrow() {
             return Err(why.clone());
         }
-        let mut unsent = state.unsent.borrow_mut();
-        let before = unsent.len();
-        command.write_packed_command(&mut unsent);
+        let (before, after) = {
+            let mut unsent = state.unsent.borrow_mut();
+            let before = unsent.len();
+            command.write_packed_command(&mut unsent);
+            (before, unsent.len())
+        };
         let place = Rc::new(Place::default());
-        state.waiting.borrow_mut().push_back(Rc::clone(&place));
-        if before == 0 {
+        let mut waiting = state.waiting.borrow_mut();
+        let idle = waiting.is_empty();
+        waiting.push_back(Rc::clone(&place));
+        drop(waiting);
+        if idle {
+            state.write_at_once();
+        } else if before == 0 {
             state.wake_driver();
         }
         Ok(Sent {
-            bytes: unsent.len() - before,
+            bytes: after - before,
             place,
         })
     }
@@ -157,6 +172,44 @@ impl State {
         }
     }
 
+    /// Writes without waiting for the driver, which goes on where the stream takes no more. A stream
+    /// that breaks is left to the driver to find, so that nobody is told by two.
+    fn write_at_once(&self) {
+        let written = match &*self.driver.borrow() {
+            Some(driver) => self.write(&mut Context::from_waker(driver)),
+            // It has not begun, and will find the command.
+            None => return,
+        };
+        if written.is_err() {
+            self.wake_driver();
+        }
+    }
+
+    /// Writes what there is, as far as the stream takes it now.
+    fn write(&self, context: &mut Context<'_>) -> Result<(), Broken> {
+        let mut stream = self.stream.borrow_mut();
+        let mut unsent = self.unsent.borrow_mut();
+        let mut sent = 0;
+        let written = loop {
+            if sent == unsent.len() {
+                break Ok(());
+            }
+            match Pin::new(&mut **stream).poll_write(context, &unsent[sent..]) {
+                Poll::Ready(Ok(0)) => break Err(gone("the connection is closed")),
+                Poll::Ready(Ok(written)) => sent += written,
+                Poll::Ready(Err(error)) => break Err(gone(error)),
+                Poll::Pending => break Ok(()),
+            }
+        };
+        unsent.drain(..sent);
+        // TLS keeps what it is given until then.
+        let flushed = Pin::new(&mut **stream).poll_flush(context);
+        match flushed {
+            Poll::Ready(Err(error)) => written.and(Err(gone(error))),
+            _ => written,
+        }
+    }
+
     fn break_off(&self, why: &Broken) {
         *self.broken.borrow_mut() = Some(why.clone());
         for place in self.waiting.take() {
@@ -177,10 +230,6 @@ fn keep(waker: &RefCell<Option<Waker>>, context: &Context<'_>) {
 /// Carries bytes between the requests and the stream.
 struct Driver {
     state: Rc<State>,
-    stream: Box<dyn Stream>,
-    /// Commands that are being written, and how much of them is.
-    sending: Vec<u8>,
-    sent: usize,
     /// What arrived of a reply that is not whole yet.
     arrived: Vec<u8>,
 }
@@ -191,7 +240,8 @@ impl Driver {
             return Poll::Ready(());
         }
         keep(&self.state.driver, context);
-        let carried = self.write(context).and_then(|()| self.read(context));
+        let written = self.state.write(context);
+        let carried = written.and_then(|()| self.read(context));
         match carried {
             Ok(()) => Poll::Pending,
             Err(why) => {
@@ -201,37 +251,13 @@ impl Driver {
         }
     }
 
-    /// Writes what there is, as far as the stream takes it now.
-    fn write(&mut self, context: &mut Context<'_>) -> Result<(), Broken> {
-        loop {
-            if self.sent == self.sending.len() {
-                self.sending.clear();
-                self.sent = 0;
-                std::mem::swap(&mut self.sending, &mut self.state.unsent.borrow_mut());
-                if self.sending.is_empty() {
-                    return Ok(());
-                }
-            }
-            let stream = Pin::new(&mut self.stream);
-            match stream.poll_write(context, &self.sending[self.sent..]) {
-                Poll::Ready(Ok(0)) => return Err(gone("the connection is closed")),
-                Poll::Ready(Ok(written)) => self.sent += written,
-                Poll::Ready(Err(error)) => return Err(gone(error)),
-                Poll::Pending => return Ok(()),
-            }
-            // TLS keeps what it is given until then.
-            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(context) {
-                return Err(gone(error));
-            }
-        }
-    }
-
     /// Reads what has arrived, and fills the places of the replies that are whole.
     fn read(&mut self, context: &mut Context<'_>) -> Result<(), Broken> {
         let mut bytes = [MaybeUninit::uninit(); READ_SIZE];
         loop {
             let mut buffer = ReadBuf::uninit(&mut bytes);
-            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+            let mut stream = self.state.stream.borrow_mut();
+            match Pin::new(&mut **stream).poll_read(context, &mut buffer) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Err(error)) => return Err(gone(error)),
                 Poll::Ready(Ok(())) => {}
