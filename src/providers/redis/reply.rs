@@ -119,7 +119,7 @@ mod tests {
             Value::Int(-17),
             Value::Okay,
         ]);
-        assert_eq!(read(wire), Ok(Some((reply, 27))));
+        assert_eq!(read(wire), Ok(Some((reply, 29))));
     }
 
     #[test]
