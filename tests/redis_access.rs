@@ -178,6 +178,20 @@ fn a_database_that_the_server_does_not_have_is_told_at_once() {
 }
 
 #[test]
+fn a_user_who_may_not_choose_the_database_does_not_work_in_another_one() {
+    run_real(async {
+        let server = with_user("~* &* +@all -select").await;
+        let why = refusal(RedisSettings {
+            databaseId: 3,
+            ..as_user(&server)
+        })
+        .await;
+        assert!(why.contains("select"), "{why}");
+    })
+    .unwrap();
+}
+
+#[test]
 fn connections_bear_the_name_of_the_connection_string() {
     run_real(async {
         let server = Foreign::start().await;

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::providers::Secret;
 use redis::aio::PubSub;
 use redis::{
-    Cmd, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind, cmd,
+    Cmd, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind, Value, cmd,
 };
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
@@ -126,35 +126,40 @@ impl Dialer {
             let pipe = Pipe::new(self.stream(at).await?);
             if with_password && let Some(password) = &self.password {
                 let login = cmd("AUTH").arg(&self.user).arg(password.reveal()).take();
-                self.greet(at, &pipe, &login).await?;
+                self.require(at, &pipe, &login).await?;
             }
             if database != 0 {
-                self.greet(at, &pipe, cmd("SELECT").arg(database)).await?;
+                self.require(at, &pipe, cmd("SELECT").arg(database)).await?;
             }
             let greeting = match &self.name {
                 Some(name) => cmd("CLIENT").arg("SETNAME").arg(name).take(),
                 None => cmd("PING"),
             };
-            self.greet(at, &pipe, &greeting).await?;
-            Ok(pipe)
+            match self.ask(at, &pipe, &greeting).await?.extract_error() {
+                // A user who may not even PING may do what is needed all the same.
+                Err(error) if error.kind() != ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                    Err(self.explained(at, error))
+                }
+                _ => Ok(pipe),
+            }
         })
         .await
     }
 
-    /// Sends one of the commands that a connection begins with.
-    async fn greet(&self, at: &Address, pipe: &Pipe, command: &Cmd) -> Result<(), Failure> {
+    /// Sends a command without which the connection is of no use.
+    async fn require(&self, at: &Address, pipe: &Pipe, command: &Cmd) -> Result<(), Failure> {
+        let answer = self.ask(at, pipe, command).await?.extract_error();
+        answer.map(drop).map_err(|error| self.explained(at, error))
+    }
+
+    /// The answer to one of the commands that a connection begins with; it may be an error.
+    async fn ask(&self, at: &Address, pipe: &Pipe, command: &Cmd) -> Result<Value, Failure> {
         let answer = async { pipe.send(command)?.reply().await };
         let answered = answer.await.map_err(|broken| {
             let garbled = matches!(broken, Broken::Malformed(_));
             self.broken(at, &broken.to_string(), garbled)
         });
-        match answered?.0.extract_error() {
-            // A user who may not even PING may do what is needed all the same.
-            Err(error) if error.kind() != ErrorKind::Server(ServerErrorKind::NoPerm) => {
-                Err(self.explained(at, error))
-            }
-            _ => Ok(()),
-        }
+        answered.map(|(value, _)| value)
     }
 
     async fn within<T>(

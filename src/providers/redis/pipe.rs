@@ -5,8 +5,8 @@
 //! any more keeps its place, so that its reply is not taken for another's.
 //!
 //! redis-rs builds the commands and knows the errors, but its shared connection is not used: made for
-//! many threads, it passes each command and each reply through a channel, which costs more than all
-//! else that an operation costs here (`scripts/bench redis`).
+//! many threads, it passes each command and each reply through a channel, which takes a good part of what
+//! the harness may take for an operation (METHODOLOGY.md, "Speed of the harness").
 //!
 //! The surprising fact: a command that finds the connection idle is written at once, by whoever sends
 //! it, so that the server works while other requests are prepared. Where replies are awaited already,
