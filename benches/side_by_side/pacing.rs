@@ -14,13 +14,13 @@ const ARRIVALS: u64 = 25_000;
 /// Measures and prints.
 pub fn measure() {
     println!("Pacing, {RATE} arrivals/s");
-    report("  this clock        ", &schedule(false));
-    report("  tokio's own timer ", &schedule(true));
+    report("  this clock        ", &mut schedule(false));
+    report("  tokio's own timer ", &mut schedule(true));
     println!("  limits: p50 60 µs, p99 250 µs");
 }
 
-fn report(name: &str, lag: &Values) {
-    let at = |quantile| lag.histogram().value_at_quantile(quantile) as f64 / 1e3;
+fn report(name: &str, lag: &mut Values) {
+    let mut at = |quantile| lag.histogram().value_at_quantile(quantile) as f64 / 1e3;
     println!(
         "{name} lag p50 {:7.1} µs   p99 {:7.1} µs   max {:7.1} µs",
         at(0.5),

@@ -28,6 +28,14 @@ impl DueCounts {
         self.change(due, -1);
     }
 
+    /// A session is due at another instant than it was.
+    pub fn moved(&mut self, from: Instant, to: Instant) {
+        if second(from) != second(to) {
+            self.change(from, -1);
+            self.change(to, 1);
+        }
+    }
+
     /// Sessions that are not due yet.
     #[must_use]
     pub fn alive(&self) -> u64 {

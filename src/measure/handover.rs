@@ -7,8 +7,9 @@
 use super::life::Holder;
 use crate::clock::Instant;
 use crate::session::observer::RequestNumber;
-use crate::session::{Item, Minutes, Stamp};
-use std::collections::BTreeMap;
+use crate::session::{IdHasher, Item, Minutes, Stamp};
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
 /// A release of a lock that its request held by right.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +28,7 @@ pub struct Leaving {
 
 /// The releases under way of one store kind, by request: a request holds one session of a kind.
 #[derive(Debug, Default)]
-pub struct Releases(BTreeMap<u64, Leaving>);
+pub struct Releases(HashMap<RequestNumber, Leaving, BuildHasherDefault<IdHasher>>);
 
 impl Releases {
     /// A request that holds a lock by right is about to release it.
@@ -40,13 +41,13 @@ impl Releases {
             overtaken: false,
             seen: false,
         };
-        self.0.insert(holder.request().0, leaving);
+        self.0.insert(holder.request(), leaving);
     }
 
     /// Somebody got the lock of this request, and found this content: its release, if one is under
     /// way.
     pub fn overtake(&mut self, holder: Holder, found: Option<Stamp>) -> Option<Leaving> {
-        let leaving = self.0.get_mut(&holder.request().0)?;
+        let leaving = self.0.get_mut(&holder.request())?;
         leaving.overtaken = true;
         leaving.seen = found.is_some() && found == leaving.written.map(|(stamp, _)| stamp);
         Some(*leaving)
@@ -54,7 +55,7 @@ impl Releases {
 
     /// The answer to a request's release is here: what there was to say, if it was overtaken.
     pub fn answered(&mut self, request: RequestNumber) -> Option<Leaving> {
-        let leaving = self.0.remove(&request.0)?;
+        let leaving = self.0.remove(&request)?;
         leaving.overtaken.then_some(leaving)
     }
 }

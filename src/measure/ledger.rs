@@ -22,6 +22,7 @@ use super::integrity::{Integrity, Promise};
 use super::life::{Holder, Life};
 use super::values::Values;
 use crate::clock::Instant;
+use crate::fetch::fetch;
 use crate::providers::Detection;
 use crate::result::PageViews;
 use crate::session::observer::{Operation, Outcome, Verb};
@@ -39,13 +40,18 @@ pub struct EndDesign {
 
 /// The ledger of one store kind.
 pub struct Ledger {
+    lives: IdMap<Life>,
+    releases: Releases,
+    books: Books,
+}
+
+/// What the ledger adds up over all lives.
+struct Books {
     kind: StoreKind,
     minute: Duration,
     design: EndDesign,
-    lives: IdMap<Life>,
     /// Earlier lives of sessions that live again, and whose end has not come yet.
     superseded: IdMap<Vec<Life>>,
-    releases: Releases,
     due: DueCounts,
     counts: Counts,
     page_views: PageViews,
@@ -129,22 +135,26 @@ impl Ledger {
         measured_from: Instant,
     ) -> Self {
         Self {
-            kind,
-            minute,
-            design,
             lives: IdMap::default(),
-            superseded: IdMap::default(),
             releases: Releases::default(),
-            due: DueCounts::default(),
-            counts: Counts::default(),
-            page_views: PageViews::default(),
-            measured_from,
+            books: Books {
+                kind,
+                minute,
+                design,
+                superseded: IdMap::default(),
+                due: DueCounts::default(),
+                counts: Counts::default(),
+                page_views: PageViews::default(),
+                measured_from,
+            },
         }
     }
 
     /// Fetches what is known of a session into the processor's caches.
     pub fn prefetch(&self, id: SessionId) {
-        std::hint::black_box(self.lives.get(&id).map(|life| life.ends));
+        if let Some(life) = self.lives.get(&id) {
+            fetch(std::ptr::from_ref(life).cast(), size_of::<Life>());
+        }
     }
 
     /// Who holds a session's lock, as far as the harness granted it.
@@ -164,9 +174,9 @@ impl Ledger {
         }
         if operation.outcome == Outcome::Missing && life.untouched_since(operation.started) {
             life.gone = true;
-            let early_by = life.due_earliest(self.minute).since(operation.done);
+            let early_by = life.due_earliest(self.books.minute).since(operation.done);
             if !early_by.is_zero() {
-                self.counts.vanished += 1;
+                self.books.counts.vanished += 1;
                 let found = || format!("gone {early_by:.1?} before it was due");
                 integrity.offended("vanished", operation.done, operation.id, found);
             }
@@ -176,9 +186,9 @@ impl Ledger {
         };
         if operation.outcome == Outcome::Found {
             integrity.checked(Promise::NoUseAfterEnd);
-            let due = life.due(self.minute);
-            if operation.started > due && self.design.detection.is_some() {
-                self.counts.resurrected += 1;
+            let due = life.due(self.books.minute);
+            if operation.started > due && self.books.design.detection.is_some() {
+                self.books.counts.resurrected += 1;
                 let overdue = operation.started.since(due);
                 let found = || format!("served {overdue:.1?} after it was due, not ended");
                 let (at, id) = (operation.done, operation.id);
@@ -186,16 +196,16 @@ impl Ledger {
                 integrity.offended("resurrected", at, id, found);
             }
         }
-        if operation.outcome != Outcome::Found && operation.started > life.due(self.minute) {
+        if operation.outcome != Outcome::Found && operation.started > life.due(self.books.minute) {
             // Too late to keep it alive, and nothing says that it still was.
             return;
         }
-        self.due.remove(life.due(self.minute));
+        let due = life.due(self.books.minute);
         match touch {
             Touch::Sure => life.touch(operation.started, operation.done, operation.timeout),
             Touch::Possible => life.maybe_touch(operation.done),
         }
-        self.due.add(life.due(self.minute));
+        self.books.due.moved(due, life.due(self.books.minute));
     }
 
     /// A lock was released by force.
@@ -215,32 +225,32 @@ impl Ledger {
 
     /// Counts a private end that found the contact's session gone.
     pub fn contact_gone(&mut self, end: &RaisedEnd, integrity: &mut Integrity) {
-        self.counts.contact_gone += 1;
+        self.books.counts.contact_gone += 1;
         let found = || "ended after the contact's shared session".to_owned();
         integrity.offended("contact_gone", end.raised, end.id, found);
     }
 
     /// What changed since the last step, for the timeline.
     pub fn step(&mut self, now: Instant) -> Step {
-        self.due.advance(now);
+        self.books.due.advance(now);
         Step {
-            alive: self.due.alive(),
-            overdue: self.due.overdue(),
-            ends: take(&mut self.counts.ends_in_step),
-            lateness_max: take(&mut self.counts.lateness_max_in_step),
+            alive: self.books.due.alive(),
+            overdue: self.books.due.overdue(),
+            ends: take(&mut self.books.counts.ends_in_step),
+            lateness_max: take(&mut self.books.counts.lateness_max_in_step),
         }
     }
 
     /// Sessions whose end is still awaited.
     #[must_use]
     pub fn awaited(&self) -> u64 {
-        self.due.alive() + self.due.overdue()
+        self.books.due.alive() + self.books.due.overdue()
     }
 
     /// What became of page views, once the ledger is closed.
     #[must_use]
     pub const fn page_views(&self) -> PageViews {
-        self.page_views
+        self.books.page_views
     }
 }
 

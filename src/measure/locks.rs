@@ -45,7 +45,7 @@ pub struct LockMeter {
 impl LockMeter {
     /// The counts as they go into the result.
     #[must_use]
-    pub fn result(&self) -> Locks {
+    pub fn result(&mut self) -> Locks {
         Locks {
             acquire_wait: self.acquire_wait.distribution(),
             polls: self.polls.distribution(),

@@ -279,7 +279,7 @@ impl Recorder {
         Recorded {
             conservation: conservation(&requests, &ends, &page_views),
             requests,
-            stores: stores(&state.lanes, servers),
+            stores: stores(&mut state.lanes, servers),
             session_ends: ends.into(),
             page_views,
             integrity: state.integrity.result(started),
@@ -294,12 +294,12 @@ impl Recorder {
     }
 }
 
-fn stores(lanes: &[Lane], servers: &[(String, u32)]) -> Vec<Store> {
+fn stores(lanes: &mut [Lane], servers: &[(String, u32)]) -> Vec<Store> {
     let names = servers
         .iter()
         .flat_map(|server| StoreKind::ALL.map(|kind| (server, kind)));
     lanes
-        .iter()
+        .iter_mut()
         .zip(names)
         .map(|(lane, ((cluster, server), kind))| Store {
             cluster: cluster.clone(),
@@ -307,9 +307,11 @@ fn stores(lanes: &[Lane], servers: &[(String, u32)]) -> Vec<Store> {
             kind: kind.name().to_owned(),
             operations: Verb::ALL
                 .into_iter()
-                .zip(&lane.operations)
-                .filter(|(_, meter)| !meter.latency.histogram().is_empty())
-                .map(|(verb, meter)| (verb.name().to_owned(), meter.result()))
+                .zip(&mut lane.operations)
+                .filter_map(|(verb, meter)| {
+                    let any = !meter.latency.histogram().is_empty();
+                    any.then(|| (verb.name().to_owned(), meter.result()))
+                })
                 .collect(),
             locks: lane.locks.result(),
         })
@@ -317,7 +319,7 @@ fn stores(lanes: &[Lane], servers: &[(String, u32)]) -> Vec<Store> {
 }
 
 impl OperationMeter {
-    fn result(&self) -> Operations {
+    fn result(&mut self) -> Operations {
         Operations {
             latency: self.latency.distribution(),
             failed: self.failed,
@@ -392,9 +394,7 @@ impl Observer for Recorder {
         let lane = state.lane(operation.server, operation.id);
         lane.locks.wasted_polls += u64::from(operation.outcome == Outcome::Locked);
         let meter = &mut lane.operations[operation.verb as usize];
-        meter
-            .latency
-            .record_duration(operation.done.since(operation.started));
+        meter.latency.record_time(operation.started, operation.done);
         meter.failed += u64::from(operation.outcome == Outcome::Failed);
         meter.timed_out += u64::from(operation.outcome == Outcome::TimedOut);
     }
@@ -426,16 +426,12 @@ impl Observer for Recorder {
             return;
         }
         let locks = &mut state.lane(grant.server, grant.id).locks;
-        locks
-            .acquire_wait
-            .record_duration(grant.granted.since(grant.asked));
+        locks.acquire_wait.record_time(grant.asked, grant.granted);
         locks.polls.record(grant.polls.into());
         locks.contended += u64::from(left.waited);
         locks.overtakes += u64::from(left.overtook);
         if let Some(free_since) = left.free_since {
-            locks
-                .hand_over
-                .record_duration(grant.granted.since(free_since));
+            locks.hand_over.record_time(free_since, grant.granted);
         }
     }
 

@@ -1,8 +1,8 @@
 //! Page requests: the three instants of each, what it cost, how it ended.
 
-use super::values::Values;
+use super::values::{Packed, Values};
 use crate::clock::Instant;
-use crate::result::{Distribution, Interval, Requests, ServerRequests};
+use crate::result::{Interval, Requests, ServerRequests};
 use crate::session::contract::RequestContext;
 use crate::session::observer::{AcquireError, ServerIndex};
 use crate::session::{SessionId, StoreError};
@@ -164,8 +164,7 @@ struct Intervals {
     length: Duration,
     start: Instant,
     current: Values,
-    /// In their text form, which takes a hundredth of a histogram's memory.
-    closed: Vec<(Instant, Distribution)>,
+    closed: Vec<(Instant, Packed)>,
 }
 
 /// What the timeline needs to know of one step.
@@ -262,26 +261,30 @@ impl RequestMeter {
             Some(failure) => *self.failed.entry(failure).or_default() += 1,
         }
         self.troubles.add(request.context);
-        let response = request.done.since(request.intended);
-        let lag = request.sent.since(request.intended);
+        let RequestDone {
+            intended,
+            sent,
+            done,
+            ..
+        } = *request;
+        let lag = sent.since(intended);
         self.step.done += 1;
         self.step.failed += u64::from(request.failure.is_some());
-        self.step.response.record_duration(response);
+        self.step.response.record_time(intended, done);
         self.step.lag_max = self.step.lag_max.max(lag);
-        if request.sent < self.measured_from || request.sent >= self.measured_until {
+        if sent < self.measured_from || sent >= self.measured_until {
             self.edges.before += inside;
             return;
         }
         // What it spent after the measured time is in its service, and in no level.
-        self.edges.after += request.done.since(request.sent).as_nanos() - inside;
+        self.edges.after += u128::from(done.as_nanos() - sent.as_nanos()) - inside;
         self.measured += 1;
         *self.by_way.entry(request.way).or_default() += 1;
-        self.response.record_duration(response);
-        self.service
-            .record_duration(request.done.since(request.sent));
-        self.lag.record_duration(lag);
-        server.response.record_duration(response);
-        self.intervals.current.record_duration(response);
+        self.response.record_time(intended, done);
+        self.service.record_time(sent, done);
+        self.lag.record_time(intended, sent);
+        server.response.record_time(intended, done);
+        self.intervals.current.record_time(intended, done);
         let context = request.context;
         self.round_trips.record(context.round_trips.get().into());
         self.bytes_sent.record(context.bytes_sent.get());
@@ -306,7 +309,8 @@ impl RequestMeter {
         let level = &mut self.in_progress;
         let from = level.since.max(self.measured_from);
         let until = now.min(self.measured_until);
-        level.integral += u128::from(level.now) * until.since(from).as_nanos();
+        let passed = until.as_nanos().saturating_sub(from.as_nanos());
+        level.integral += u128::from(level.now) * u128::from(passed);
         level.since = now;
         level.now = level.now.saturating_add_signed(by);
     }
@@ -314,12 +318,12 @@ impl RequestMeter {
     /// An instant in nanoseconds, moved to the nearer edge of the measured time if it is outside.
     fn clipped(&self, at: Instant) -> u128 {
         let inside = at.max(self.measured_from).min(self.measured_until);
-        inside.since(Instant::START).as_nanos()
+        inside.as_nanos().into()
     }
 
     /// Both sides of Little's law over the measured time.
     #[must_use]
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&mut self) -> Progress {
         let length = (self.measured_until.since(self.measured_from).as_nanos() as f64).max(1.0);
         let served = self.measured as f64 * self.service.histogram().mean();
         let until = self.clipped(self.measured_until);
@@ -346,7 +350,7 @@ impl RequestMeter {
 
     /// The requests as they go into the result. `name` gives a server's cluster and index in it.
     #[must_use]
-    pub fn result(&self, started: Instant, name: impl Fn(usize) -> (String, u32)) -> Requests {
+    pub fn result(&mut self, started: Instant, name: impl Fn(usize) -> (String, u32)) -> Requests {
         let length = (self.measured_until.since(self.measured_from).as_secs_f64()).max(1e-9);
         Requests {
             intended: self.intended,
@@ -374,7 +378,7 @@ impl RequestMeter {
             response: self.response.distribution(),
             service: self.service.distribution(),
             lag: self.lag.distribution(),
-            by_server: (self.by_server.iter().enumerate())
+            by_server: (self.by_server.iter_mut().enumerate())
                 .map(|(at, meter)| {
                     let (cluster, server) = name(at);
                     ServerRequests {
@@ -398,32 +402,33 @@ impl Intervals {
         if now.since(self.start) < self.length {
             return;
         }
-        self.closed.push((self.start, self.current.distribution()));
+        self.closed.push((self.start, self.current.pack()));
         self.current.clear();
         self.start = now;
         if self.closed.len() == INTERVALS {
             // Bounded memory: a run twice as long has intervals twice as long.
             self.length *= 2;
-            let pairs = self.closed.chunks(2).map(|pair| {
-                let merged = Distribution::merged(pair.iter().map(|(_, values)| values));
-                // Both were encoded by this very process.
-                (pair[0].0, merged.unwrap_or_default())
-            });
-            self.closed = pairs.collect();
+            let mut closed = std::mem::take(&mut self.closed).into_iter();
+            while let Some((start, first)) = closed.next() {
+                let both = match closed.next() {
+                    Some((_, second)) => first.merged(&second),
+                    None => first,
+                };
+                self.closed.push((start, both));
+            }
         }
     }
 
-    fn result(&self, started: Instant) -> Vec<Interval> {
-        let last = (self.start, self.current.distribution());
-        let closed = self.closed.iter().cloned();
-        closed
-            .chain(std::iter::once(last))
-            .filter(|(_, values)| values.count > 0)
+    fn result(&mut self, started: Instant) -> Vec<Interval> {
+        self.closed.push((self.start, self.current.pack()));
+        self.closed
+            .iter()
             .map(|(start, values)| Interval {
                 start_ns: start.since(started).as_nanos() as u64,
                 length_ns: self.length.as_nanos() as u64,
-                values,
+                values: values.unpack().distribution(),
             })
+            .filter(|interval| interval.values.count > 0)
             .collect()
     }
 }

@@ -124,7 +124,8 @@ fn littles_law_holds_when_requests_are_never_answered() {
 fn write(recorder: &Recorder, id: SessionId, owner: u64) {
     let stamp = Stamp::begin(owner, 1);
     let mut item = Item::new(Minutes(1));
-    stamp.updated(1, 1).write(&mut item);
+    let text = Rc::new(TextPool::new(1, 0.0));
+    stamp.updated(1, 1).write(&mut item, &text, 0);
     recorder.released(&Release {
         server: ServerIndex(0),
         request: RequestNumber(1),

@@ -16,7 +16,7 @@ const REMEMBERED: Duration = Duration::from_secs(120);
 impl Ledger {
     /// Forgets sessions that ended long ago, so that memory does not grow with the run.
     pub fn forget_old(&mut self, now: Instant, integrity: &mut Integrity) {
-        let (minute, raises) = (self.minute, self.design.detection.is_some());
+        let (minute, raises) = (self.books.minute, self.books.design.detection.is_some());
         let over = |life: &Life| match life.ends {
             0 => life.born && !raises && life.due(minute) + REMEMBERED < now,
             _ => life.holder.is_none() && life.ended + REMEMBERED < now,
@@ -29,7 +29,7 @@ impl Ledger {
             }
             !over
         });
-        self.superseded.retain(|id, lives| {
+        self.books.superseded.retain(|id, lives| {
             let over = lives.extract_if(.., |life| over(life));
             old.extend(over.map(|life| (*id, life)));
             !lives.is_empty()
@@ -44,27 +44,27 @@ impl Ledger {
         if !life.born {
             return;
         }
-        let due = life.due(self.minute);
+        let due = life.due(self.books.minute);
         let alive = life.ends == 0 && due >= now;
         match life.ends {
-            0 if alive => self.counts.alive += 1,
+            0 if alive => self.books.counts.alive += 1,
             0 => {
-                self.counts.missed += 1;
+                self.books.counts.missed += 1;
                 let overdue = now.since(due);
                 integrity.checked(Promise::EndsOnce);
                 let found = || format!("not ended {overdue:.1?} after it was due");
                 integrity.broken(Promise::EndsOnce, now, Some(id), found);
                 let found = || format!("due, and not ended {overdue:.1?} later");
                 integrity.offended("missed", due, id, found);
-                if due >= self.measured_from {
-                    self.counts.overdue.record_duration(overdue);
+                if due >= self.books.measured_from {
+                    self.books.counts.overdue.record_duration(overdue);
                 }
             }
-            1 => self.counts.ended_once += 1,
-            _ => self.counts.ended_more += 1,
+            1 => self.books.counts.ended_once += 1,
+            _ => self.books.counts.ended_more += 1,
         }
         let performed = u64::from(life.performed);
-        let views = &mut self.page_views;
+        let views = &mut self.books.page_views;
         let (kept, at) = match life.committed() {
             Some(committed) => {
                 let kept = performed.min(committed.into());
@@ -92,24 +92,24 @@ impl Ledger {
     /// Closes the ledger: what has not ended by now never does.
     #[must_use]
     pub fn finish(&mut self, now: Instant, integrity: &mut Integrity) -> SessionEnds {
-        let (lives, superseded) = (take(&mut self.lives), take(&mut self.superseded));
+        let (lives, superseded) = (take(&mut self.lives), take(&mut self.books.superseded));
         let mut all: Vec<(SessionId, &Life)> = lives.iter().map(|(id, life)| (*id, life)).collect();
         all.extend(
             (superseded.iter()).flat_map(|(id, lives)| lives.iter().map(|life| (*id, life))),
         );
         // The first offenders come first, and are the same in every run.
-        all.sort_by_key(|(id, life)| (life.due(self.minute), *id));
+        all.sort_by_key(|(id, life)| (life.due(self.books.minute), *id));
         for (id, life) in all {
             self.close(id, life, now, integrity);
         }
-        let views = &self.page_views;
+        let views = &self.books.page_views;
         integrity.checked_times(Promise::PageViewsConserved, views.performed);
         let lost = views.lost_in_visit + views.lost_with_visit;
         integrity.broken_times(Promise::PageViewsConserved, lost);
-        let counts = &self.counts;
+        let counts = &mut self.books.counts;
         SessionEnds {
-            kind: self.kind.name().to_owned(),
-            supported: self.design.detection.is_some(),
+            kind: self.books.kind.name().to_owned(),
+            supported: self.books.design.detection.is_some(),
             started: counts.started,
             ended_once: counts.ended_once,
             ended_more: counts.ended_more,
@@ -130,7 +130,7 @@ impl Ledger {
             earliness: counts.earliness.distribution(),
             lateness_by_cause: counts
                 .by_cause
-                .iter()
+                .iter_mut()
                 .map(|(cause, values)| ((*cause).to_owned(), values.distribution()))
                 .collect(),
             due_uncertainty: counts.due_uncertainty.distribution(),

@@ -4,12 +4,14 @@
 //! life of a session from its first write on. The surprising fact: an acknowledged write may not be
 //! in the store, and one that timed out may be; so a life knows every content that is possible.
 
-use super::Ledger;
+use super::{Books, Ledger};
 use crate::clock::Instant;
+use crate::measure::handover::Leaving;
 use crate::measure::integrity::{Integrity, Promise};
 use crate::measure::life::{Holder, Life};
 use crate::session::observer::{Grant, Release, RequestNumber, Written};
 use crate::session::{Item, Minutes, SessionId, Stamp, StoreKind};
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 /// What an acknowledged write says about the content of the store.
@@ -40,37 +42,25 @@ impl Ledger {
         }
     }
 
-    /// Takes a release that is still unanswered for done when somebody else has the session.
-    fn overtake(&mut self, grant: &Grant<'_>, found: Option<Stamp>) {
-        let Some(life) = self.lives.get_mut(&grant.id) else {
-            return;
-        };
-        let Some(holder) = life.holder.filter(|it| it.request() != grant.request) else {
-            return;
-        };
-        let Some(leaving) = self.releases.overtake(holder, found) else {
-            return;
-        };
-        life.holder = None;
-        let Some((stamp, timeout)) = leaving.written.filter(|_| leaving.seen) else {
-            return;
-        };
-        if !life.born || life.expected.life != stamp.life {
-            self.start(grant.id, stamp, leaving.sent, grant.granted, timeout);
-        } else {
-            life.expected = stamp;
-        }
-    }
-
     /// A request got its session.
     pub fn granted(&mut self, grant: &Grant<'_>, integrity: &mut Integrity) {
         let stamp = grant.item.and_then(Stamp::read);
-        self.overtake(grant, stamp);
+        let life = match stamp.is_some() || grant.exclusive {
+            true => self.lives.entry(grant.id).or_default(),
+            false => match self.lives.get_mut(&grant.id) {
+                Some(life) => life,
+                None => return,
+            },
+        };
+        if let Some(holder) = life.holder.filter(|it| it.request() != grant.request)
+            && let Some(leaving) = self.releases.overtake(holder, stamp)
+        {
+            self.books.overtake(life, &leaving, grant);
+        }
         if let Some(stamp) = stamp {
-            self.check_content(grant, stamp, integrity);
+            self.books.check_content(life, grant, stamp, integrity);
         }
         if grant.exclusive {
-            let life = self.lives.entry(grant.id).or_default();
             integrity.checked(Promise::OneHolder);
             if let Some(holder) = life.holder
                 && !life.robbed
@@ -89,22 +79,105 @@ impl Ledger {
         }
     }
 
-    /// Compares what the store holds with what was acknowledged.
-    fn check_content(&mut self, grant: &Grant<'_>, stamp: Stamp, integrity: &mut Integrity) {
-        let at = grant.granted;
-        let id = Some(grant.id);
-        let Some(life) = self.lives.get_mut(&grant.id).filter(|life| life.born) else {
-            // Its first write timed out, and yet the store has it.
-            self.start(grant.id, stamp, grant.asked, at, Minutes(0));
+    /// A request is done with its session. Returns how long it held the lock.
+    pub fn released(
+        &mut self,
+        release: &Release<'_>,
+        integrity: &mut Integrity,
+    ) -> Option<Duration> {
+        let overtaken = self.releases.answered(release.request);
+        let seen = overtaken.is_some_and(|leaving| leaving.seen);
+        let mut entry = match self.lives.entry(release.id) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(entry) => entry.insert_entry(Life::default()),
+        };
+        let (life, books) = (entry.get_mut(), &mut self.books);
+        let mut lawful = overtaken.is_some();
+        let mut held = overtaken.map(|leaving| release.sent.since(leaving.holder.since));
+        if let Some(holder) = life.holder
+            && holder.request() == release.request
+        {
+            lawful = !life.robbed;
+            held = Some(release.sent.since(holder.since));
+            life.holder = None;
+            life.robbed = false;
+        }
+        match release.written {
+            Written::Nothing => {}
+            Written::Item(item) => {
+                if let Some(stamp) = Stamp::read(item) {
+                    let begins = !life.born || life.expected.life != stamp.life;
+                    if begins {
+                        let (sent, done) = (release.sent, release.done);
+                        books.start(life, release.id, stamp, sent, done, item.timeout());
+                    }
+                    let write = match begins || lawful {
+                        // It was expected from the instant at which somebody found it.
+                        true if seen => Write::Seen,
+                        true => Write::Lawful,
+                        false => Write::Stale,
+                    };
+                    books.wrote(life, stamp, write, integrity);
+                }
+            }
+            Written::Unknown(item) => {
+                if let Some(stamp) = Stamp::read(item) {
+                    life.may_hold(stamp, false);
+                }
+            }
+            Written::Removed => {
+                if life.born && life.ends == 0 && !life.abandoned {
+                    let due = life.due(books.minute);
+                    life.due_at_once(release.sent, release.done);
+                    life.abandoned = true;
+                    books.due.moved(due, life.due(books.minute));
+                }
+            }
+        }
+        // A lock that was taken without a session ever being written leaves nothing behind.
+        if !life.born && life.holder.is_none() && life.possible.is_none() {
+            entry.remove();
+        }
+        held
+    }
+}
+
+impl Books {
+    /// Takes a release that is still unanswered for done, since somebody else has the session.
+    fn overtake(&mut self, life: &mut Life, leaving: &Leaving, grant: &Grant<'_>) {
+        life.holder = None;
+        let Some((stamp, timeout)) = leaving.written.filter(|_| leaving.seen) else {
             return;
         };
+        if !life.born || life.expected.life != stamp.life {
+            self.start(life, grant.id, stamp, leaving.sent, grant.granted, timeout);
+        } else {
+            life.expected = stamp;
+        }
+    }
+
+    /// Compares what the store holds with what was acknowledged.
+    fn check_content(
+        &mut self,
+        life: &mut Life,
+        grant: &Grant<'_>,
+        stamp: Stamp,
+        integrity: &mut Integrity,
+    ) {
+        let at = grant.granted;
+        let id = Some(grant.id);
+        if !life.born {
+            // Its first write timed out, and yet the store has it.
+            self.start(life, grant.id, stamp, grant.asked, at, Minutes(0));
+            return;
+        }
         if life.gone && life.ends == 0 && stamp.life == life.expected.life {
             // Gone from one server's memory, and still in another's.
             life.gone = false;
-            self.due.remove(life.due(self.minute));
+            let due = life.due(self.minute);
             let timeout = grant.item.map_or(Minutes(0), Item::timeout);
             life.touch(grant.asked, at, timeout);
-            self.due.add(life.due(self.minute));
+            self.due.moved(due, life.due(self.minute));
         }
         integrity.checked(Promise::NoMixUp);
         let (owner, expected) = (stamp.owner(), life.expected.owner());
@@ -147,75 +220,16 @@ impl Ledger {
         life.expected = stamp;
     }
 
-    /// A request is done with its session. Returns how long it held the lock.
-    pub fn released(
-        &mut self,
-        release: &Release<'_>,
-        integrity: &mut Integrity,
-    ) -> Option<Duration> {
-        let overtaken = self.releases.answered(release.request);
-        let seen = overtaken.is_some_and(|leaving| leaving.seen);
-        let life = self.lives.entry(release.id).or_default();
-        let mut lawful = overtaken.is_some();
-        let mut held = overtaken.map(|leaving| release.sent.since(leaving.holder.since));
-        if let Some(holder) = life.holder
-            && holder.request() == release.request
-        {
-            lawful = !life.robbed;
-            held = Some(release.sent.since(holder.since));
-            life.holder = None;
-            life.robbed = false;
-        }
-        match release.written {
-            Written::Nothing => {}
-            Written::Item(item) => {
-                if let Some(stamp) = Stamp::read(item) {
-                    let begins = !life.born || life.expected.life != stamp.life;
-                    if begins {
-                        let (sent, done) = (release.sent, release.done);
-                        self.start(release.id, stamp, sent, done, item.timeout());
-                    }
-                    let write = match begins || lawful {
-                        // It was expected from the instant at which somebody found it.
-                        true if seen => Write::Seen,
-                        true => Write::Lawful,
-                        false => Write::Stale,
-                    };
-                    self.wrote(release, stamp, write, integrity);
-                }
-            }
-            Written::Unknown(item) => {
-                if let Some(stamp) = Stamp::read(item) {
-                    life.may_hold(stamp, false);
-                }
-            }
-            Written::Removed => {
-                if life.born && life.ends == 0 && !life.abandoned {
-                    self.due.remove(life.due(self.minute));
-                    life.due_at_once(release.sent, release.done);
-                    life.abandoned = true;
-                    self.due.add(life.due(self.minute));
-                }
-            }
-        }
-        // A lock that was taken without a session ever being written leaves nothing behind.
-        let empty = |life: &Life| !life.born && life.holder.is_none() && life.possible.is_none();
-        if self.lives.get(&release.id).is_some_and(empty) {
-            self.lives.remove(&release.id);
-        }
-        held
-    }
-
     /// A new life begins. Two requests that create the same session at once share one life.
     fn start(
         &mut self,
+        life: &mut Life,
         id: SessionId,
         stamp: Stamp,
         sent: Instant,
         done: Instant,
         timeout: Minutes,
     ) {
-        let life = self.lives.entry(id).or_default();
         let lives_on = life.born
             && life.ends == 0
             && !life.abandoned
@@ -237,16 +251,7 @@ impl Ledger {
     }
 
     /// A request's update was acknowledged.
-    fn wrote(
-        &mut self,
-        release: &Release<'_>,
-        stamp: Stamp,
-        write: Write,
-        integrity: &mut Integrity,
-    ) {
-        let Some(life) = self.lives.get_mut(&release.id).filter(|life| life.born) else {
-            return;
-        };
+    fn wrote(&mut self, life: &mut Life, stamp: Stamp, write: Write, integrity: &mut Integrity) {
         integrity.checked(Promise::Fenced);
         if self.kind == StoreKind::Private {
             // To the visitor the page view succeeded, whatever the store did with it.

@@ -35,14 +35,19 @@ impl Ledger {
             pages,
             raised: now,
         };
-        self.counts.ends_in_step += 1;
-        let minute = self.minute;
+        self.books.counts.ends_in_step += 1;
+        let minute = self.books.minute;
         if notice.item.is_some() && stamp.is_none() {
-            self.counts.empty += 1;
+            self.books.counts.empty += 1;
             return raised;
         }
-        let Some(life) = find(&mut self.lives, &mut self.superseded, notice.id, stamp) else {
-            self.counts.unknown += 1;
+        let Some(life) = find(
+            &mut self.lives,
+            &mut self.books.superseded,
+            notice.id,
+            stamp,
+        ) else {
+            self.books.counts.unknown += 1;
             let found = || "ended, and never started in this run".to_owned();
             integrity.offended("unknown", now, notice.id, found);
             return raised;
@@ -51,13 +56,13 @@ impl Ledger {
         raised.owner = Some(life.expected.owner());
         life.ends = life.ends.saturating_add(1);
         if pages.is_none() {
-            self.counts.without_data += 1;
+            self.books.counts.without_data += 1;
             let found = || "ended, and its data was gone".to_owned();
             integrity.offended("without_data", now, notice.id, found);
         }
         integrity.checked(Promise::EndsOnce);
         if life.ends > 1 {
-            self.counts.duplicates += 1;
+            self.books.counts.duplicates += 1;
             let ends = life.ends;
             let first = now.since(life.ended);
             let found = || format!("ended for the {ends}. time, {first:.1?} after the first");
@@ -67,24 +72,25 @@ impl Ledger {
         }
         let due = life.due(minute);
         let early_by = life.due_earliest(minute).since(now + CLOCK_GRAIN);
-        self.due.remove(due);
+        self.books.due.remove(due);
         life.ended = now;
         // A provider may raise the end of a log-out before the log-out returns.
         life.abandoned |= notice.noticed == Noticed::Abandoned;
         if life.abandoned {
-            self.counts.abandoned += 1;
+            self.books.counts.abandoned += 1;
             return raised;
         }
         integrity.checked(Promise::NotEarly);
         integrity.checked(Promise::NotLate);
-        let measured = due >= self.measured_from;
+        let measured = due >= self.books.measured_from;
         if measured {
-            self.counts
+            self.books
+                .counts
                 .due_uncertainty
                 .record_duration(life.uncertainty());
         }
         if !early_by.is_zero() {
-            self.counts.premature += 1;
+            self.books.counts.premature += 1;
             let found = || format!("ended {early_by:.1?} before it was due");
             integrity.broken(Promise::NotEarly, now, Some(notice.id), found);
             integrity.offended("premature", now, notice.id, found);
@@ -94,12 +100,13 @@ impl Ledger {
             let found = || format!("ended {lateness:.1?} after it was due");
             integrity.broken(Promise::NotLate, now, Some(notice.id), found);
         }
-        self.counts.lateness_max_in_step = self.counts.lateness_max_in_step.max(lateness);
+        self.books.counts.lateness_max_in_step =
+            self.books.counts.lateness_max_in_step.max(lateness);
         if measured {
             if early_by.is_zero() {
-                self.counts.lateness.record_duration(lateness);
+                self.books.counts.lateness.record_duration(lateness);
             } else {
-                self.counts.earliness.record_duration(early_by);
+                self.books.counts.earliness.record_duration(early_by);
             }
             self.split(notice.noticed, due, now);
         }
@@ -108,7 +115,11 @@ impl Ledger {
 
     /// Splits lateness by what the time was spent on.
     fn split(&mut self, noticed: Noticed, due: Instant, now: Instant) {
-        let cause = self.design.detection.map_or("unknown", Detection::cause);
+        let cause = self
+            .books
+            .design
+            .detection
+            .map_or("unknown", Detection::cause);
         let (cause, detected) = match noticed {
             Noticed::Tick { origin, period } => {
                 // The first tick of the grid at or after the due instant; what comes after it is
@@ -135,7 +146,8 @@ impl Ledger {
         };
         let detected = detected.min(now);
         let mut record = |cause, spent: Duration| {
-            self.counts
+            self.books
+                .counts
                 .by_cause
                 .entry(cause)
                 .or_default()
@@ -153,9 +165,12 @@ impl Ledger {
         committed: bool,
         integrity: &mut Integrity,
     ) {
-        self.counts.handler.record_duration(now.since(end.raised));
+        self.books
+            .counts
+            .handler
+            .record_duration(now.since(end.raised));
         if !committed {
-            self.counts.handler_failed += 1;
+            self.books.counts.handler_failed += 1;
             let found = || "its session-end handler threw".to_owned();
             integrity.offended("handler_failed", now, end.id, found);
         }
@@ -166,9 +181,9 @@ impl Ledger {
             life: number,
             ..Stamp::default()
         });
-        if let Some(life) = find(&mut self.lives, &mut self.superseded, end.id, stamp) {
+        if let Some(life) = find(&mut self.lives, &mut self.books.superseded, end.id, stamp) {
             if let Some(before) = life.committed() {
-                self.page_views.committed_again += u64::from(before.min(pages));
+                self.books.page_views.committed_again += u64::from(before.min(pages));
             }
             life.commit(pages);
         }

@@ -36,7 +36,7 @@ fn stamp(life: u64, pages: u32) -> Stamp {
 
 fn item(stamp: Stamp) -> Item {
     let mut item = Item::new(TIMEOUT);
-    stamp.write(&mut item);
+    stamp.write(&mut item, &Rc::new(TextPool::new(1, 0.0)), 0);
     item
 }
 
