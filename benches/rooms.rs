@@ -8,7 +8,6 @@ use sessionbench::clock;
 use sessionbench::engine::{Clock, Interrupt, Progress, Silent, play_all};
 use sessionbench::measure::Values;
 use sessionbench::scenario;
-use sessionbench::session::stamp::set_payload;
 use sessionbench::session::value::TextPool;
 use sessionbench::session::{Item, Minutes, SessionId, Stamp};
 use std::hint::black_box;
@@ -18,8 +17,10 @@ use std::time::Duration;
 /// A session with so many bytes of payload.
 fn session(payload: u32) -> Item {
     let mut item = Item::new(Minutes(20));
-    Stamp::begin(7, 1).updated(1, 1).write(&mut item);
-    set_payload(&mut item, &Rc::new(TextPool::new(1, 0.5)), payload);
+    let text = Rc::new(TextPool::new(1, 0.5));
+    Stamp::begin(7, 1)
+        .updated(1, 1)
+        .write(&mut item, &text, payload);
     item
 }
 
@@ -51,10 +52,10 @@ fn small(criterion: &mut Criterion) {
     });
     let item = session(1024).stored();
     criterion.bench_function("stamp an item", |bencher| {
-        let stamp = Stamp::begin(7, 1);
+        let (stamp, text) = (Stamp::begin(7, 1), Rc::new(TextPool::new(1, 0.5)));
         bencher.iter_batched_ref(
             || item.clone(),
-            |item| stamp.write(item),
+            |item| stamp.write(item, &text, 1024),
             BatchSize::SmallInput,
         );
     });

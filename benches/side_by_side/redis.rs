@@ -11,7 +11,6 @@ use sessionbench::session::module::{
 };
 use sessionbench::session::observer::{Observer, RequestNumber, ServerIndex};
 use sessionbench::session::settings::ModuleSettings;
-use sessionbench::session::stamp::set_payload;
 use sessionbench::session::value::TextPool;
 use sessionbench::session::{Minutes, RequestContext, SessionId, Stamp, StoreKind};
 use sessionbench::traffic::shared_id;
@@ -212,8 +211,8 @@ async fn page_requests(provider: &Rc<dyn Provider>, visitors: u32) -> Result<Spe
                     false => Session::without_cookie(id, Minutes(20)),
                 };
                 let stamp = Stamp::read(&session.item).unwrap_or(Stamp::begin(1, number));
-                stamp.updated(number, 1).write(&mut session.item);
-                set_payload(&mut session.item, &text, PAYLOAD as u32);
+                let stamp = stamp.updated(number, 1);
+                stamp.write(&mut session.item, &text, PAYLOAD as u32);
                 let released = module.release(&request, session, Ending::Success).await;
                 stored = released.map_err(|error| error.to_string())?;
                 let ended = module.end_request(&request, id).await;

@@ -10,6 +10,7 @@
 
 use super::stamp::OwnName;
 use super::value::{Input, Value, write_text};
+use crate::fetch::fetch;
 use std::io::{Read as _, Write as _};
 use std::rc::Rc;
 use std::time::Duration;
@@ -257,6 +258,35 @@ impl Item {
         self.changed.set(live);
     }
 
+    /// Sets the harness's own values, in the order of [`OwnName::ALL`]: what every request that
+    /// changes a session does.
+    pub fn set_own(&mut self, values: [Value; OwnName::ALL.len()]) {
+        if self.own().is_none() {
+            let named = OwnName::ALL.into_iter().zip(values);
+            return named.for_each(|(name, value)| self.set(name, value));
+        }
+        let kept = Rc::make_mut(&mut self.values);
+        for (at, ((_, old), value)) in kept.iter_mut().zip(values).enumerate() {
+            *old = value;
+            self.changed.set(at);
+        }
+    }
+
+    /// The harness's own values, if the item starts with all of them, in their order.
+    #[must_use]
+    pub fn own(&self) -> Option<[&Value; OwnName::ALL.len()]> {
+        match self.live() {
+            [
+                (Name::Own(OwnName::Life), life),
+                (Name::Own(OwnName::Pages), pages),
+                (Name::Own(OwnName::Updates), updates),
+                (Name::Own(OwnName::Data), data),
+                ..,
+            ] => Some([life, pages, updates, data]),
+            _ => None,
+        }
+    }
+
     /// Removes a value; makes the item dirty when there was one.
     pub fn remove(&mut self, name: &str) {
         if let Some(at) = self.position(name.into()) {
@@ -288,11 +318,9 @@ impl Item {
         live.iter().position(|(known, _)| *known == name)
     }
 
-    /// Whether the first and the last value are the harness's own.
-    #[must_use]
-    pub fn is_ours(&self) -> bool {
-        let own = |value: Option<&(Name, Value)>| matches!(value, Some((Name::Own(_), _)));
-        own(self.values.first()) & own(self.values.last())
+    /// Has the processor fetch the values, which will be needed soon.
+    pub fn fetch(&self) {
+        fetch(self.values.as_ptr().cast(), size_of_val(&*self.values));
     }
 
     /// All values in their order.

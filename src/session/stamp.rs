@@ -76,25 +76,37 @@ impl Stamp {
     /// still uninitialised.
     #[must_use]
     pub fn read(item: &Item) -> Option<Self> {
-        let number = |name: OwnName| match item.get(name) {
-            Some(Value::Int64(number)) => Some(*number as u64),
+        let own = |name: OwnName| item.get(name);
+        let (life, pages, updates) = match item.own() {
+            Some([life, pages, updates, _]) => (life, pages, updates),
+            None => (
+                own(OwnName::Life)?,
+                own(OwnName::Pages)?,
+                own(OwnName::Updates)?,
+            ),
+        };
+        match (life, pages, updates) {
+            (Value::Int64(life), Value::Int32(pages), Value::Int64(updates)) => Some(Self {
+                life: *life as u64,
+                pages: *pages as u32,
+                updates: *updates as u64,
+            }),
             _ => None,
-        };
-        let Some(Value::Int32(pages)) = item.get(OwnName::Pages) else {
-            return None;
-        };
-        Some(Self {
-            life: number(OwnName::Life)?,
-            pages: *pages as u32,
-            updates: number(OwnName::Updates)?,
-        })
+        }
     }
 
-    /// Writes the stamp.
-    pub fn write(&self, item: &mut Item) {
-        item.set(OwnName::Life, Value::Int64(self.life as i64));
-        item.set(OwnName::Pages, Value::Int32(self.pages as i32));
-        item.set(OwnName::Updates, Value::Int64(self.updates as i64));
+    /// Writes the stamp, and generated text of this length as payload.
+    pub fn write(&self, item: &mut Item, pool: &Rc<TextPool>, payload: u32) {
+        let text = Text::Generated {
+            pool: Rc::clone(pool),
+            length: payload,
+        };
+        item.set_own([
+            Value::Int64(self.life as i64),
+            Value::Int32(self.pages as i32),
+            Value::Int64(self.updates as i64),
+            Value::Text(text),
+        ]);
     }
 
     /// The stamp after one more update by the request of this number.
@@ -117,15 +129,6 @@ pub fn payload_length(item: &Item) -> u32 {
     }
 }
 
-/// Replaces the payload of a session by generated text of this length.
-pub fn set_payload(item: &mut Item, pool: &Rc<TextPool>, length: u32) {
-    let text = Text::Generated {
-        pool: Rc::clone(pool),
-        length,
-    };
-    item.set(OwnName::Data, Value::Text(text));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,7 +142,7 @@ mod tests {
             updates: 1 << 63,
         };
         let mut item = Item::new(Minutes(20));
-        stamp.write(&mut item);
+        stamp.write(&mut item, &Rc::new(TextPool::new(1, 0.5)), 100);
         let read = Item::decode(&item.encode()).unwrap();
         assert_eq!(Stamp::read(&read), Some(stamp));
     }
