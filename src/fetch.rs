@@ -10,7 +10,8 @@ pub fn fetch(address: *const u8, bytes: usize) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     /// Bytes of a line of the processor's caches.
     const LINE: usize = 64;
-    for offset in (0..bytes).step_by(LINE) {
+    let last = bytes.saturating_sub(1);
+    for offset in (0..bytes).step_by(LINE).chain([last]) {
         // SAFETY: the instruction is a hint. It never faults, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.wrapping_add(offset).cast()) };
     }

@@ -10,6 +10,7 @@ use async_task::Runnable;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,17 @@ const VIRTUAL_UTC: Utc = Utc::from_nanos(1_704_067_200_000_000_000);
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Executor>>> = const { RefCell::new(None) };
+    /// The time of a run in virtual time. Beside the executor, since every request asks for it dozens
+    /// of times.
+    static VIRTUAL_NOW: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The time since the start of this thread's run.
+pub fn now() -> Instant {
+    match VIRTUAL_NOW.get() {
+        Some(now) => now,
+        None => current(Executor::now),
+    }
 }
 
 /// Calls `f` with the executor of this thread's run.
@@ -53,7 +65,7 @@ struct Inbox {
 /// A clock's time source.
 enum Source {
     Real { start: std::time::Instant },
-    Virtual { now: Cell<Instant> },
+    Virtual,
 }
 
 /// The executor of one run.
@@ -66,6 +78,8 @@ pub struct Executor {
     trace: Cell<u64>,
     /// Wakes whoever runs the executor.
     outer: RefCell<Option<Waker>>,
+    /// Hears what sleepers announced.
+    listener: RefCell<Option<Rc<dyn Fn(NonZeroU64)>>>,
     /// Whether the executor pauses, so that whoever runs it must be woken for a task that can run.
     paused: Cell<bool>,
 }
@@ -83,8 +97,7 @@ impl Executor {
 
     /// An executor on the virtual clock.
     fn simulated() -> Self {
-        let now = Cell::new(Instant::START);
-        Self::new(Source::Virtual { now }, VIRTUAL_UTC)
+        Self::new(Source::Virtual, VIRTUAL_UTC)
     }
 
     fn new(source: Source, utc_at_start: Utc) -> Self {
@@ -96,6 +109,7 @@ impl Executor {
             timers: RefCell::default(),
             trace: Cell::new(0),
             outer: RefCell::new(None),
+            listener: RefCell::new(None),
             paused: Cell::new(false),
         }
     }
@@ -108,7 +122,7 @@ impl Executor {
     pub fn now(&self) -> Instant {
         match &self.source {
             Source::Real { start } => Instant::from_nanos(start.elapsed().as_nanos() as u64),
-            Source::Virtual { now } => now.get(),
+            Source::Virtual => VIRTUAL_NOW.get().unwrap_or_default(),
         }
     }
 
@@ -128,8 +142,28 @@ impl Executor {
     }
 
     /// Sets a timer for a sleeping task.
-    pub fn set_timer(&self, timer: &mut Option<Timer>, deadline: Instant, waker: &Waker) {
-        self.timers.borrow_mut().set(timer, deadline, waker);
+    pub fn set_timer(
+        &self,
+        timer: &mut Option<Timer>,
+        deadline: Instant,
+        waker: &Waker,
+        announced: Option<NonZeroU64>,
+    ) {
+        let mut timers = self.timers.borrow_mut();
+        timers.set(timer, deadline, waker, announced);
+    }
+
+    /// Sets who hears what sleepers announce.
+    pub fn listen(&self, listener: Rc<dyn Fn(NonZeroU64)>) {
+        *self.listener.borrow_mut() = Some(listener);
+    }
+
+    /// Tells what those announced whose time is near.
+    fn announce(&self, announced: &[NonZeroU64]) {
+        let listener = self.listener.borrow().clone();
+        if let Some(listener) = listener {
+            announced.iter().for_each(|what| listener(*what));
+        }
     }
 
     /// The earliest deadline anyone sleeps for.
@@ -189,7 +223,7 @@ impl Executor {
     }
 
     /// Jumps to the earliest deadline and wakes whoever sleeps for it. Returns whether anyone did.
-    fn jump(&self, clock: &Cell<Instant>) -> bool {
+    fn jump(&self) -> bool {
         let due = self
             .timers
             .borrow_mut()
@@ -197,7 +231,11 @@ impl Executor {
         let Some((deadline, sequence, waker)) = due else {
             return false;
         };
-        clock.set(clock.get().max(deadline));
+        let announced = self.timers.borrow_mut().take_announced();
+        if !announced.is_empty() {
+            self.announce(&announced);
+        }
+        VIRTUAL_NOW.set(Some(self.now().max(deadline)));
         self.trace.set(mix(self.trace.get()
             ^ deadline.as_nanos()
             ^ sequence.rotate_left(40)));
@@ -209,6 +247,7 @@ impl Executor {
 
     /// Drops every task that is left, and whatever their drop wakes.
     fn clear(&self) {
+        self.listener.borrow_mut().take();
         loop {
             let wakers = self.timers.borrow_mut().take_all();
             self.receive();
@@ -265,6 +304,9 @@ impl Installed {
     /// # Panics
     /// A run is under way on this thread.
     pub fn new(executor: Executor) -> Self {
+        if matches!(executor.source, Source::Virtual) {
+            VIRTUAL_NOW.set(Some(Instant::START));
+        }
         let executor = Rc::new(executor);
         CURRENT.with_borrow_mut(|current| {
             assert!(current.is_none(), "a run is under way on this thread");
@@ -286,6 +328,7 @@ impl Drop for Installed {
     fn drop(&mut self) {
         self.0.clear();
         CURRENT.with_borrow_mut(Option::take);
+        VIRTUAL_NOW.set(None);
     }
 }
 
@@ -310,10 +353,7 @@ pub fn run_virtual<T: 'static>(
         if let Poll::Ready(value) = main.as_mut().poll(&mut context) {
             return Ok((value, executor.trace.get()));
         }
-        let Source::Virtual { now } = &executor.source else {
-            return Err(Deadlock);
-        };
-        if !executor.jump(now) {
+        if !executor.jump() {
             return Err(Deadlock);
         }
     }

@@ -11,7 +11,6 @@
 //! neither; clippy refuses them outside this room (`clippy.toml`).
 
 mod executor;
-mod fetch;
 mod instant;
 mod queue;
 mod real;
@@ -22,7 +21,9 @@ pub use instant::{Instant, Utc};
 pub use real::run_real;
 
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub type Task<T> = async_task::Task<T>;
 /// The time since the start of the run.
 #[must_use]
 pub fn now() -> Instant {
-    executor::current(|executor| executor.now())
+    executor::now()
 }
 
 /// The date and time of day by one steady clock: read once at the start of the run, then advanced
@@ -52,7 +53,14 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep {
         deadline,
         timer: None,
+        announced: None,
     }
+}
+
+/// Has `listener` told of every sleeper that announced something with [`Sleep::announcing`], some
+/// milliseconds before it wakes up. For fetching ahead: in virtual time only, and not of short sleeps.
+pub fn listen(listener: impl Fn(NonZeroU64) + 'static) {
+    executor::current(|executor| executor.listen(Rc::new(listener)));
 }
 
 /// Waits for a while.
@@ -96,13 +104,21 @@ pub struct Elapsed;
 pub struct Sleep {
     deadline: Instant,
     timer: Option<timers::Timer>,
+    announced: Option<NonZeroU64>,
 }
 
 impl Sleep {
+    /// Announces what the sleeper will do, to whoever [`listen`]s.
+    pub const fn announcing(mut self, what: Option<NonZeroU64>) -> Self {
+        self.announced = what;
+        self
+    }
+
     /// Has the task woken at the deadline.
     fn register(&mut self, context: &mut Context<'_>) {
         executor::current(|executor| {
-            executor.set_timer(&mut self.timer, self.deadline, context.waker());
+            let announced = self.announced;
+            executor.set_timer(&mut self.timer, self.deadline, context.waker(), announced);
         });
     }
 }
@@ -131,7 +147,6 @@ impl Drop for Sleep {
 mod tests {
     use super::*;
     use std::cell::RefCell;
-    use std::rc::Rc;
 
     fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
@@ -253,6 +268,19 @@ mod tests {
         })
         .unwrap();
         assert_eq!(value, Ok(7));
+    }
+
+    #[test]
+    fn what_a_sleeper_announces_is_told_before_it_wakes_up() {
+        let (told, _) = run_virtual(async {
+            let told = Rc::new(RefCell::new(Vec::new()));
+            let heard = Rc::clone(&told);
+            listen(move |what| heard.borrow_mut().push(what.get()));
+            sleep(ms(500)).announcing(NonZeroU64::new(7)).await;
+            told.borrow().clone()
+        })
+        .unwrap();
+        assert_eq!(told, [7]);
     }
 
     #[test]

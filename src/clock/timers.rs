@@ -5,8 +5,9 @@
 //! queue, recognised by its generation.
 
 use super::Instant;
-use super::fetch::fetch;
 use super::queue::{Entry, Queue};
+use crate::fetch::fetch;
+use std::num::NonZeroU64;
 use std::task::Waker;
 
 /// Bytes of a task that are fetched before it is woken: what a visitor who thinks takes.
@@ -28,16 +29,25 @@ pub struct Timers {
     sequence: u64,
     /// The bucket of the queue whose tasks were fetched last.
     fetched: u64,
+    /// What the sleepers of that bucket announced.
+    announced: Vec<NonZeroU64>,
 }
 
 struct Slot {
     generation: u32,
     waker: Option<Waker>,
+    announced: Option<NonZeroU64>,
 }
 
 impl Timers {
     /// Sets `timer` to wake at `deadline`, or changes whom it wakes when it is set already.
-    pub fn set(&mut self, timer: &mut Option<Timer>, deadline: Instant, waker: &Waker) {
+    pub fn set(
+        &mut self,
+        timer: &mut Option<Timer>,
+        deadline: Instant,
+        waker: &Waker,
+        announced: Option<NonZeroU64>,
+    ) {
         if let Some(set) = *timer {
             let slot = &mut self.slots[set.slot as usize];
             if slot.generation == set.generation {
@@ -52,11 +62,13 @@ impl Timers {
             self.slots.push(Slot {
                 generation: 0,
                 waker: None,
+                announced: None,
             });
             (self.slots.len() - 1) as u32
         });
         let entry = &mut self.slots[slot as usize];
         entry.waker = Some(waker.clone());
+        entry.announced = announced;
         let generation = entry.generation;
         self.sequence += 1;
         self.queue.push(Entry {
@@ -78,28 +90,36 @@ impl Timers {
 
     /// The earliest deadline.
     pub fn next(&mut self) -> Option<Instant> {
+        Some(self.first()?.deadline)
+    }
+
+    /// The earliest timer that nobody dropped.
+    fn first(&mut self) -> Option<Entry> {
         while let Some(entry) = self.queue.peek() {
             if self.queue.bucket() != self.fetched {
                 self.fetched = self.queue.bucket();
                 self.fetch_ahead();
             }
             if self.slots[entry.slot as usize].generation == entry.generation {
-                return Some(entry.deadline);
+                return Some(entry);
             }
-            self.queue.pop();
+            self.queue.take(&entry);
         }
         None
     }
 
     /// Takes the earliest timer if its deadline is not after `now`.
     pub fn pop_due(&mut self, now: Instant) -> Option<(Instant, u64, Option<Waker>)> {
-        if self.next()? > now {
-            return None;
-        }
-        let entry = self.queue.pop()?;
+        let entry = self.first().filter(|entry| entry.deadline <= now)?;
+        self.queue.take(&entry);
         let slot = &mut self.slots[entry.slot as usize];
         let waker = Self::retire(slot, &mut self.free, entry.slot);
         Some((entry.deadline, entry.sequence, waker))
+    }
+
+    /// Takes what was announced by those who are to wake up within the next milliseconds.
+    pub fn take_announced(&mut self) -> Vec<NonZeroU64> {
+        std::mem::take(&mut self.announced)
     }
 
     /// Takes every waker, for the end of a run.
@@ -114,10 +134,13 @@ impl Timers {
     /// Has the processor fetch the tasks that the open bucket wakes, and the wakers of the next one,
     /// which say where the tasks after those are. A hundred thousand visitors are in no cache, and one
     /// that is woken unprepared waits for memory several times in a row (facts/simulation.md §2).
-    fn fetch_ahead(&self) {
+    fn fetch_ahead(&mut self) {
+        self.announced.clear();
         for entry in self.queue.open() {
-            if let Some(waker) = &self.slots[entry.slot as usize].waker {
+            let slot = &self.slots[entry.slot as usize];
+            if let Some(waker) = &slot.waker {
                 fetch(waker.data().cast(), TASK_BYTES);
+                self.announced.extend(slot.announced);
             }
         }
         for entry in self.queue.upcoming() {

@@ -4,6 +4,7 @@
 //! behind the site, `watch` how time passes; here is only the order of things.
 
 use super::error::RunError;
+use super::request::fetch_announced;
 use super::site::Site;
 use super::stores::{Samples, Stores};
 use super::visitor::arrive;
@@ -70,6 +71,12 @@ pub async fn play(
         Err(error) => return Err(error.with_warnings(stores.close().await)),
     };
     let site = Rc::new(site(scenario, clusters, &recorder, until));
+    let announced_to = Rc::downgrade(&site);
+    clock::listen(move |what| {
+        if let Some(site) = announced_to.upgrade() {
+            fetch_announced(&site, what);
+        }
+    });
     let before = stores.sample().await;
     let sampler = stores.spawn_sampler(clock);
     let arrivals = clock::spawn(arrive(Rc::clone(&site), arrivals(scenario), started));

@@ -3,7 +3,7 @@
 use super::request::{Browser, page_request};
 use super::site::Site;
 use crate::clock::{self, Instant};
-use crate::traffic::{Arrivals, DeviceKey, PagePlan, RequestPlan, VisitPlan, Way};
+use crate::traffic::{Arrivals, DeviceKey, PagePlan, VisitPlan, Way};
 use futures_util::future::join_all;
 use std::rc::Rc;
 use std::time::Duration;
@@ -39,7 +39,9 @@ fn visit(site: Rc<Site>, browser: Browser, mut intended: Instant) -> impl Future
         for number in 0.. {
             let plan = site.traffic.visit(browser.key(), browser.robot(), number);
             for page in 0..plan.pages {
-                clock::sleep_until(intended).await;
+                clock::sleep_until(intended)
+                    .announcing(browser.announcement())
+                    .await;
                 if clock::now() >= site.until.get() {
                     if intended < site.until.get() {
                         // The generator was late, and the run is over.
@@ -63,35 +65,36 @@ fn visit(site: Rc<Site>, browser: Browser, mut intended: Instant) -> impl Future
 }
 
 /// Plays a page: its document, then whatever it fires at once. Returns the think time after it.
-async fn view_page(
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an async function keeps its arguments twice"
+)]
+fn view_page(
     site: &Site,
     browser: &Browser,
     visit: u32,
     page: u32,
     plan: VisitPlan,
     intended: Instant,
-) -> Duration {
-    browser.prefetch(site);
-    let key = browser.key();
-    let draw = |request| site.traffic.request(key, visit, page, request);
-    let PagePlan { ajax, think_time } = site.traffic.page(key, browser.robot(), visit, page);
-    let document = draw(0);
-    if plan.abandon && page + 1 == plan.pages {
-        let log_out = RequestPlan {
-            way: Way::Abandon,
-            ..document
-        };
-        page_request(site, browser, &log_out, intended).await;
-        return think_time;
+) -> impl Future<Output = Duration> {
+    async move {
+        let key = browser.key();
+        let draw = |request| site.traffic.request(key, visit, page, request);
+        let PagePlan { ajax, think_time } = site.traffic.page(key, browser.robot(), visit, page);
+        let logs_out = plan.abandon && page + 1 == plan.pages;
+        let mut document = draw(0);
+        if logs_out {
+            document.way = Way::Abandon;
+        }
+        page_request(site, browser, &document, intended).await;
+        if ajax > 0 && !logs_out {
+            let loaded = clock::now();
+            join_all((1..=ajax).map(|request| {
+                let plan = draw(request);
+                async move { page_request(site, browser, &plan, loaded).await }
+            }))
+            .await;
+        }
+        think_time
     }
-    page_request(site, browser, &document, intended).await;
-    if ajax > 0 {
-        let loaded = clock::now();
-        join_all((1..=ajax).map(|request| {
-            let plan = draw(request);
-            async move { page_request(site, browser, &plan, loaded).await }
-        }))
-        .await;
-    }
-    think_time
 }

@@ -283,9 +283,14 @@ impl SessionStateStore for InprocStore {
         Ok(())
     }
 
+    fn has_to_end(&self, _request: &RequestContext) -> bool {
+        false
+    }
+
     fn prefetch(&self, id: SessionId) {
-        let sessions = self.memory.sessions.borrow();
-        std::hint::black_box(sessions.peek(&id).map(|entry| entry.item.is_ours()));
+        if let Some(entry) = self.memory.sessions.borrow().peek(&id) {
+            entry.item.fetch();
+        }
     }
 
     async fn dispose(&self) {

@@ -86,8 +86,14 @@ pub trait SessionStateStore {
         timeout: Minutes,
     ) -> Result<(), StoreError>;
 
-    /// Called once at the end of every request (`EndRequest`).
+    /// Called once at the end of every request (`EndRequest`), if it may have anything to do then.
     async fn end_request(&self, request: &RequestContext) -> Result<(), StoreError>;
+
+    /// Whether the end of this request has anything to do. A store whose `EndRequest` is empty says
+    /// no, which spares every request a call.
+    fn has_to_end(&self, _request: &RequestContext) -> bool {
+        true
+    }
 
     /// Waits until it may be worth while to ask again for the lock that this request found taken. A
     /// store that cannot tell waits for ever, as all genuine ones do: the request then asks at its

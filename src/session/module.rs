@@ -152,62 +152,69 @@ impl SessionStateModule {
     ///
     /// # Errors
     /// See [`AcquireError`]. The request then holds nothing.
-    pub async fn acquire(
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an async function keeps its arguments twice"
+    )]
+    pub fn acquire(
         &self,
         request: &Request,
         id: SessionId,
         access: Access,
         timeout: Minutes,
-    ) -> Result<Session, AcquireError> {
-        let asked = clock::now();
-        let mut wait = Wait::new(self, request, id);
-        request.context.waits.set(true);
-        let mut polls = 0;
-        let mut created = false;
-        loop {
-            polls += 1;
-            let answer = match self.get(request, id, access, timeout).await {
-                Ok(answer) => answer,
-                Err(error) => return Err(wait.give_up(error.into())),
-            };
-            let found = match answer {
-                GetItem::Found(found) => Some(found),
-                GetItem::Missing if access == Access::Exclusive && !created => {
-                    // Concurrent first requests queue up behind the lock of an empty session.
-                    created = true;
-                    // Boxed, as all that is rare: a request under way takes little memory then.
-                    let creating = Box::pin(self.create_uninitialized(request, id, timeout));
-                    if let Err(error) = creating.await {
-                        return Err(wait.give_up(error.into()));
-                    }
-                    continue;
-                }
-                GetItem::Missing => None,
-                GetItem::Locked { age, lock } => {
-                    if age >= self.constants.steal_after {
-                        let steal = Box::pin(self.release_lock(request, id, &lock, timeout)).await;
-                        self.observer
-                            .stolen(self.server, request.number, id, clock::now());
-                        if let Err(error) = steal {
+    ) -> impl Future<Output = Result<Session, AcquireError>> {
+        async move {
+            let asked = clock::now();
+            let mut wait = Wait::new(self, request, id);
+            request.context.waits.set(true);
+            let mut polls = 0;
+            let mut created = false;
+            loop {
+                polls += 1;
+                let answer = match self.get(request, id, access, timeout).await {
+                    Ok(answer) => answer,
+                    Err(error) => return Err(wait.give_up(error.into())),
+                };
+                let found = match answer {
+                    GetItem::Found(found) => Some(found),
+                    GetItem::Missing if access == Access::Exclusive && !created => {
+                        // Concurrent first requests queue up behind the lock of an empty session.
+                        created = true;
+                        // Boxed, as all that is rare: a request under way takes little memory then.
+                        let creating = Box::pin(self.create_uninitialized(request, id, timeout));
+                        if let Err(error) = creating.await {
                             return Err(wait.give_up(error.into()));
                         }
+                        continue;
                     }
-                    wait.until_next_poll().await?;
-                    continue;
-                }
-            };
-            let session = session(id, access, timeout, found);
-            self.observer.granted(&Grant {
-                server: self.server,
-                request: request.number,
-                id,
-                exclusive: session.lock.is_some(),
-                asked,
-                granted: clock::now(),
-                polls,
-                item: (!session.is_new).then_some(&session.item),
-            });
-            return Ok(session);
+                    GetItem::Missing => None,
+                    GetItem::Locked { age, lock } => {
+                        if age >= self.constants.steal_after {
+                            let steal =
+                                Box::pin(self.release_lock(request, id, &lock, timeout)).await;
+                            self.observer
+                                .stolen(self.server, request.number, id, clock::now());
+                            if let Err(error) = steal {
+                                return Err(wait.give_up(error.into()));
+                            }
+                        }
+                        wait.until_next_poll().await?;
+                        continue;
+                    }
+                };
+                let session = session(id, access, timeout, found);
+                self.observer.granted(&Grant {
+                    server: self.server,
+                    request: request.number,
+                    id,
+                    exclusive: session.lock.is_some(),
+                    asked,
+                    granted: clock::now(),
+                    polls,
+                    item: (!session.is_new).then_some(&session.item),
+                });
+                return Ok(session);
+            }
         }
     }
 
@@ -315,6 +322,9 @@ impl SessionStateModule {
     /// # Errors
     /// The store failed.
     pub async fn end_request(&self, request: &Request, id: SessionId) -> Result<(), StoreError> {
+        if !self.store.has_to_end(&request.context) {
+            return Ok(());
+        }
         let before = request.context.round_trips.get();
         let started = clock::now();
         let result = self.store.end_request(&request.context).await;
@@ -333,32 +343,38 @@ impl SessionStateModule {
         result
     }
 
-    async fn get(
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an async function keeps its arguments twice"
+    )]
+    fn get(
         &self,
         request: &Request,
         id: SessionId,
         access: Access,
         timeout: Minutes,
-    ) -> Result<GetItem, StoreError> {
-        let started = clock::now();
-        let (verb, result) = match access {
-            Access::ReadOnly => (
-                Verb::GetItem,
-                self.store.get_item(&request.context, id).await,
-            ),
-            Access::Exclusive => (
-                Verb::GetItemExclusive,
-                self.store.get_item_exclusive(&request.context, id).await,
-            ),
-        };
-        let (outcome, timeout) = match &result {
-            Ok(GetItem::Found(found)) => (Outcome::Found, found.item.timeout()),
-            Ok(GetItem::Missing) => (Outcome::Missing, timeout),
-            Ok(GetItem::Locked { .. }) => (Outcome::Locked, timeout),
-            Err(error) => (outcome_of(error), timeout),
-        };
-        self.observe(request, id, verb, started, outcome, timeout);
-        result
+    ) -> impl Future<Output = Result<GetItem, StoreError>> {
+        async move {
+            let started = clock::now();
+            let (verb, result) = match access {
+                Access::ReadOnly => (
+                    Verb::GetItem,
+                    self.store.get_item(&request.context, id).await,
+                ),
+                Access::Exclusive => (
+                    Verb::GetItemExclusive,
+                    self.store.get_item_exclusive(&request.context, id).await,
+                ),
+            };
+            let (outcome, timeout) = match &result {
+                Ok(GetItem::Found(found)) => (Outcome::Found, found.item.timeout()),
+                Ok(GetItem::Missing) => (Outcome::Missing, timeout),
+                Ok(GetItem::Locked { .. }) => (Outcome::Locked, timeout),
+                Err(error) => (outcome_of(error), timeout),
+            };
+            self.observe(request, id, verb, started, outcome, timeout);
+            result
+        }
     }
 
     async fn create_uninitialized(
@@ -388,19 +404,25 @@ impl SessionStateModule {
             .await
     }
 
-    async fn observed(
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an async function keeps its arguments twice"
+    )]
+    fn observed(
         &self,
         request: &Request,
         id: SessionId,
         verb: Verb,
         timeout: Minutes,
         call: impl Future<Output = Result<(), StoreError>>,
-    ) -> Result<(), StoreError> {
-        let started = clock::now();
-        let result = call.await;
-        let outcome = result.as_ref().map_or_else(outcome_of, |()| Outcome::Done);
-        self.observe(request, id, verb, started, outcome, timeout);
-        result
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        async move {
+            let started = clock::now();
+            let result = call.await;
+            let outcome = result.as_ref().map_or_else(outcome_of, |()| Outcome::Done);
+            self.observe(request, id, verb, started, outcome, timeout);
+            result
+        }
     }
 
     fn observe(

@@ -480,6 +480,10 @@ impl SessionStateStore for MicrosoftStore {
         Ok(())
     }
 
+    fn has_to_end(&self, request: &RequestContext) -> bool {
+        !request.held.borrow().is_empty()
+    }
+
     async fn dispose(&self) {}
 }
 

@@ -185,6 +185,10 @@ impl<A: Addition> SessionStateStore for OnMicrosoft<A> {
         self.0.microsoft().end_request(request).await
     }
 
+    fn has_to_end(&self, request: &RequestContext) -> bool {
+        self.0.microsoft().has_to_end(request)
+    }
+
     async fn dispose(&self) {
         self.0.stop().await;
     }
