@@ -248,8 +248,11 @@ impl Schema {
                 Value::Bit(true),
             ),
             Dialect::SqlServer => (
-                "DECLARE @result int; \
-                 EXEC @result = sp_getapplock @Resource = N'sessionbench', \
+                // The name of the database, because not every server that speaks TDS keeps such locks
+                // apart by database.
+                "DECLARE @result int, @resource nvarchar(255); \
+                 SET @resource = N'sessionbench ' + DB_NAME(); \
+                 EXEC @result = sp_getapplock @Resource = @resource, \
                  @LockMode = N'Exclusive', @LockOwner = N'Session', @LockTimeout = 0; \
                  SELECT @result",
                 Value::Int(0),
