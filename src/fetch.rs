@@ -10,10 +10,12 @@ pub fn fetch(address: *const u8, bytes: usize) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     /// Bytes of a line of the processor's caches.
     const LINE: usize = 64;
-    let last = bytes.saturating_sub(1);
-    for offset in (0..bytes).step_by(LINE).chain([last]) {
+    let mut line = address.wrapping_sub(address.addr() % LINE);
+    let end = address.wrapping_add(bytes);
+    while line < end {
         // SAFETY: the instruction is a hint. It never faults, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.wrapping_add(offset).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+        line = line.wrapping_add(LINE);
     }
 }
 

@@ -22,6 +22,7 @@ on_both_databases! {
     a_session_that_grows_keeps_its_short_value_until_it_is_written_again
     a_session_that_shrinks_lies_in_the_short_column_alone
     a_lock_is_a_number_that_rises
+    of_many_that_take_a_lock_at_once_one_gets_it
     between_a_steal_and_the_next_taking_a_late_write_counts
     an_uninitialised_session_asks_for_its_start_once
     an_expired_session_is_served_and_lives_on
@@ -226,6 +227,13 @@ async fn a_lock_is_a_number_that_rises(kind: Kind) {
         let second = take(&store, &request(), id(7)).await;
         assert_eq!(second.lock, Some(LockId::Cookie(3)));
         bench.end().await;
+    }
+}
+
+async fn of_many_that_take_a_lock_at_once_one_gets_it(kind: Kind) {
+    for repository in BOTH {
+        let bench = asynchronous(kind, repository).await;
+        Box::pin(assert_one_of_many_takes_the_lock(bench)).await;
     }
 }
 

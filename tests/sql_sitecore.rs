@@ -19,6 +19,7 @@ use std::time::Duration;
 on_both_databases! {
     a_session_is_a_row_with_the_whole_frame
     a_lock_is_a_cookie_of_32_digits_and_the_time_it_was_taken
+    of_many_that_take_a_lock_at_once_one_gets_it
     a_read_takes_no_lock_and_sees_anothers
     an_update_writes_and_releases
     a_release_leaves_the_data
@@ -141,6 +142,10 @@ async fn a_lock_is_a_cookie_of_32_digits_and_the_time_it_was_taken(kind: Kind) {
     let (_, age) = lock_of(&store, id(7)).await;
     assert!(age > Duration::from_secs(86_400), "{age:?}");
     bench.end().await;
+}
+
+async fn of_many_that_take_a_lock_at_once_one_gets_it(kind: Kind) {
+    Box::pin(assert_one_of_many_takes_the_lock(Bench::new(kind).await)).await;
 }
 
 async fn a_read_takes_no_lock_and_sees_anothers(kind: Kind) {

@@ -106,6 +106,14 @@ impl Bench {
         }
     }
 
+    /// How often visitors had what has expired deleted so far.
+    pub fn purges(&self) -> u64 {
+        match self.detection {
+            Some(_) => 0,
+            None => self.site.provider.background_work().ticks,
+        }
+    }
+
     /// Waits for a session's first end.
     pub async fn first_end(&self, id: SessionId) -> Result<super::ends::End, Otherwise> {
         let deadline = clock::now() + self.site.life() + PATIENCE;
@@ -125,8 +133,23 @@ impl Bench {
 
     /// A new session whose lock the first server holds.
     pub async fn held(&self) -> Result<Held, Otherwise> {
+        let born = clock::now();
         let id = self.session().await?;
-        self.a.take(id).await
+        let taken = self.a.take(id).await;
+        self.unless_outlived(born, taken)
+    }
+
+    /// What came of a session that was stored at an instant or later; what fails after its life says
+    /// nothing.
+    pub fn unless_outlived<T>(
+        &self,
+        born: Instant,
+        came: Result<T, Otherwise>,
+    ) -> Result<T, Otherwise> {
+        came.map_err(|error| match before(born + self.site.life()) {
+            Ok(()) => error,
+            Err(too_slow) => too_slow,
+        })
     }
 
     /// Takes a session's lock from its holder by force, for the second server.

@@ -116,10 +116,12 @@ pub fn fetch_announced(site: &Site, announcement: NonZeroU64) {
         cluster as usize,
     );
     let server = &site.clusters[cluster as usize].servers[server as usize];
+    // Both names first, so that the processor looks for both sessions at once.
     let private = site.traffic.private_id(browser.key(), cookie as u32);
+    let shared = shared_id(site.traffic.seed, browser.owner(site));
     server.private.prefetch(private);
     if let Some(module) = &server.shared {
-        module.prefetch(shared_id(site.traffic.seed, browser.owner(site)));
+        module.prefetch(shared);
     }
 }
 

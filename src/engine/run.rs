@@ -53,6 +53,12 @@ pub async fn play(
     interrupt: &Interrupt,
 ) -> Result<Run, RunError> {
     let stores = Stores::bring_in(scenario, plan, clock).await?;
+    let instances = match stores.open(scenario).await {
+        Ok(instances) => instances,
+        Err(error) => return Err(error.with_warnings(stores.close().await)),
+    };
+    let before = stores.sample().await;
+    // Only now, so that no visitor waits for what was opened.
     let started = clock::now();
     let measured_from = started + scenario.site_time().real(scenario.time.warm_up);
     let until = started + traffic_length(scenario);
@@ -66,10 +72,7 @@ pub async fn play(
         shared_id,
         seed: scenario.seed,
     }));
-    let (clusters, instances) = match stores.open(scenario, plan, &recorder).await {
-        Ok(opened) => opened,
-        Err(error) => return Err(error.with_warnings(stores.close().await)),
-    };
+    let clusters = stores.serve(scenario, &instances, &recorder);
     let site = Rc::new(site(scenario, clusters, &recorder, until));
     let announced_to = Rc::downgrade(&site);
     clock::listen(move |what| {
@@ -77,7 +80,6 @@ pub async fn play(
             fetch_announced(&site, what);
         }
     });
-    let before = stores.sample().await;
     let sampler = stores.spawn_sampler(clock);
     let arrivals = clock::spawn(arrive(Rc::clone(&site), arrivals(scenario), started));
     let mut watch = Watch {

@@ -90,38 +90,49 @@ impl Stores {
         }
     }
 
-    /// Opens an instance of the store for every CD server and store kind.
+    /// Opens an instance of the store for every CD server and store kind, in this order. It may take
+    /// a while: tables are created here.
     pub async fn open(
         &self,
         scenario: &Scenario,
-        plan: &RunPlan,
-        recorder: &Rc<Recorder>,
-    ) -> Result<(Vec<Cluster>, Vec<Rc<dyn SessionStateStore>>), RunError> {
+    ) -> Result<Vec<Rc<dyn SessionStateStore>>, RunError> {
         let mut instances = Vec::new();
+        for cluster in &self.clusters {
+            for server in 0..cluster.plan.servers {
+                for (kind, name) in cluster.kinds() {
+                    instances.push(cluster.open(scenario, name, server, kind).await?);
+                }
+            }
+        }
+        Ok(instances)
+    }
+
+    /// The clusters, on the instances that were opened; from now on sessions may end.
+    pub fn serve(
+        &self,
+        scenario: &Scenario,
+        instances: &[Rc<dyn SessionStateStore>],
+        recorder: &Rc<Recorder>,
+    ) -> Vec<Cluster> {
+        let mut instances = instances.iter();
         let mut clusters = Vec::new();
         let mut index = 0;
         for cluster in &self.clusters {
             let mut servers = Vec::new();
-            for server in 0..cluster.plan.servers {
+            for _ in 0..cluster.plan.servers {
                 let at = ServerIndex(index);
                 index += 1;
-                let mut modules = Vec::new();
-                for kind in StoreKind::ALL {
-                    let Some(name) = cluster.plan.provider(kind) else {
-                        continue;
-                    };
-                    let store = cluster.open(scenario, name, server, kind).await?;
+                let kinds = cluster.kinds().zip(instances.by_ref());
+                let mut modules = kinds.map(|((kind, _), store)| {
                     store.set_item_expire_callback(Rc::new(Commit::new(
                         scenario.session.end_handler.clone(),
                         Rc::clone(recorder),
                         scenario.seed,
                     )));
-                    instances.push(Rc::clone(&store));
                     let observer: Rc<dyn Observer> = Rc::clone(recorder) as Rc<dyn Observer>;
                     let constants = Constants::of(&scenario.module, kind);
-                    modules.push(SessionStateModule::new(store, observer, at, constants));
-                }
-                let mut modules = modules.into_iter();
+                    SessionStateModule::new(Rc::clone(store), observer, at, constants)
+                });
                 if let Some(private) = modules.next() {
                     servers.push(CdServer::new(at, private, modules.next()));
                 }
@@ -135,8 +146,7 @@ impl Stores {
                 servers,
             });
         }
-        debug_assert_eq!(index as usize, plan.servers().len());
-        Ok((clusters, instances))
+        clusters
     }
 
     fn providers(&self) -> impl Iterator<Item = (&str, &str, &Rc<dyn Provider>)> {
@@ -240,6 +250,12 @@ impl Stores {
 }
 
 impl ClusterStores {
+    /// The store kinds that it has, and the name of each one's provider.
+    fn kinds(&self) -> impl Iterator<Item = (StoreKind, &str)> {
+        let named = |kind| Some((kind, self.plan.provider(kind)?));
+        StoreKind::ALL.into_iter().filter_map(named)
+    }
+
     async fn open(
         &self,
         scenario: &Scenario,

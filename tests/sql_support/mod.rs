@@ -12,6 +12,7 @@ mod store_support;
 #[allow(unused_imports, reason = "each test file uses a part of it")]
 pub use store_support::*;
 
+use futures_util::future::join_all;
 use sessionbench::providers::sql::call::Value as Cell;
 use sessionbench::providers::sql::connection_string::ConnectionString;
 use sessionbench::providers::sql::pool::{Connection, Target};
@@ -20,7 +21,7 @@ use sessionbench::providers::sql::settings::{DatabaseServer, SqlSettings, SqlSit
 use sessionbench::providers::{Provider, ProviderSettings, Seat, connect};
 use sessionbench::servers::postgres::USER;
 use sessionbench::servers::{ConfigValue, PostgresServer};
-use sessionbench::session::SessionStateStore;
+use sessionbench::session::{GetItem, SessionStateStore};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -259,6 +260,26 @@ impl Bench {
         drop(self.provider);
         self.database.drop().await;
     }
+}
+
+/// Of many requests that take a session's lock at once, on two web servers, one gets it.
+pub async fn assert_one_of_many_takes_the_lock(bench: Bench) {
+    let servers = [bench.open(&seat(0)).await, bench.open(&seat(1)).await];
+    for number in 0..50 {
+        store_new(&servers[0], id(number), "hello").await;
+        let taking = (0..8).map(|at| {
+            let server = &servers[at % servers.len()];
+            async move {
+                let taken = server.get_item_exclusive(&request(), id(number)).await;
+                taken.unwrap()
+            }
+        });
+        let found = join_all(taking).await;
+        let held = found.iter().filter(|it| matches!(it, GetItem::Found(_)));
+        assert_eq!(held.count(), 1, "{found:?}");
+    }
+    drop(servers);
+    bench.end().await;
 }
 
 /// What every SQL provider is told of a database.

@@ -119,11 +119,11 @@ async fn slides<P>(
     let life = bench.site.life();
     let born = clock::now();
     let id = bench.session().await?;
-    let prepared = prepare(id).await?;
+    let prepared = bench.unless_outlived(born, prepare(id).await)?;
     let ready = clock::now();
     sleep_until(ready + life * 7 / 10).await;
     let used = clock::now();
-    verb(id, prepared).await?;
+    bench.unless_outlived(born, verb(id, prepared).await)?;
     // In time also for a design that ends sessions a minute early.
     before(born + life * 4 / 5)?;
     Checks::after(ready, bench)
@@ -207,8 +207,14 @@ async fn timeout_change_prolongs(bench: Rc<Bench>) -> Probed {
 async fn expires(bench: Rc<Bench>) -> Probed {
     let id = bench.session().await?;
     let checks = Checks::after(clock::now(), &bench);
+    let purges = bench.purges();
     sleep_until(checks.look).await;
-    expect_missing(&bench.b.read(id).await?)
+    expect_missing(&bench.b.read(id).await?)?;
+    // Purges come every 30 s, which is not soon.
+    match bench.purges() == purges {
+        true => Ok(()),
+        false => Err(Otherwise::TooSlow),
+    }
 }
 
 async fn resurrection(bench: Rc<Bench>) -> Probed {

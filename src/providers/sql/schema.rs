@@ -248,8 +248,11 @@ impl Schema {
                 Value::Bit(true),
             ),
             Dialect::SqlServer => (
-                "DECLARE @result int; \
-                 EXEC @result = sp_getapplock @Resource = N'sessionbench', \
+                // The name of the database, because not every server that speaks TDS keeps such locks
+                // apart by database.
+                "DECLARE @result int, @resource nvarchar(255); \
+                 SET @resource = N'sessionbench ' + DB_NAME(); \
+                 EXEC @result = sp_getapplock @Resource = @resource, \
                  @LockMode = N'Exclusive', @LockOwner = N'Session', @LockTimeout = 0; \
                  SELECT @result",
                 Value::Int(0),
@@ -269,12 +272,20 @@ impl Schema {
     pub async fn check_vacant(&self, connection: &mut Connection) -> Result<(), SchemaError> {
         let foreign: BTreeSet<String> = found(self.marks(connection).await?)
             .filter(|(_, mark)| mark.as_deref() != Some(MARK))
-            .map(|(name, _)| name)
+            .map(|(name, _)| self.as_we_write(name))
             .collect();
         if foreign.is_empty() {
             return Ok(());
         }
         Err(SchemaError::Taken(foreign.into_iter().collect()))
+    }
+
+    /// A name as we write it: a database may keep it in letters of another case.
+    fn as_we_write(&self, found: String) -> String {
+        let procedures = self.procedures().map(|(name, _)| name);
+        (self.tables().map(Cow::Borrowed).chain(procedures))
+            .find(|ours| ours.eq_ignore_ascii_case(&found))
+            .map_or(found, Cow::into_owned)
     }
 
     /// Creates everything anew; what an earlier run left is dropped.

@@ -20,8 +20,8 @@ GO
 CREATE INDEX [Index_Expires] ON [dbo].[ASPNetSessionState] ([Expires]);
 GO
 
--- One UPDATE reads the old values, takes the lock if it is free, and keeps the session alive, all
--- under the lock of the row.
+-- The first UPDATE keeps the session alive and holds its row until COMMIT, so that nobody comes between
+-- what is read and what is written, also on a server that knows no hints.
 CREATE PROCEDURE [dbo].[GetStateItemExclusive]
     @SessionId nvarchar(88),
     @Locked bit OUTPUT,
@@ -31,24 +31,36 @@ CREATE PROCEDURE [dbo].[GetStateItemExclusive]
 AS
 BEGIN
     SET NOCOUNT ON;
+    SET XACT_ABORT ON;
     DECLARE @item varbinary(max);
     DECLARE @now datetime;
     DECLARE @nowLocal datetime;
     SET @now = GETUTCDATE();
     SET @nowLocal = GETDATE();
+    BEGIN TRANSACTION;
     UPDATE [dbo].[ASPNetSessionState] WITH (ROWLOCK, XLOCK)
-        SET @Locked = [Locked],
+        SET [Expires] = DATEADD(MINUTE, [Timeout], @now)
+        WHERE [SessionId] = @SessionId;
+    SELECT @Locked = [Locked],
             @LockAge = CASE WHEN [Locked] = 0 THEN 0 ELSE DATEDIFF(SECOND, [LockDate], @now) END,
             @LockCookie = CASE WHEN [Locked] = 0 THEN [LockCookie] + 1 ELSE [LockCookie] END,
             @ActionFlags = [Flags] & 1,
-            @item = CASE WHEN [Locked] = 0 THEN [SessionItemLong] ELSE NULL END,
-            [LockDate] = CASE WHEN [Locked] = 0 THEN @now ELSE [LockDate] END,
-            [LockDateLocal] = CASE WHEN [Locked] = 0 THEN @nowLocal ELSE [LockDateLocal] END,
-            [LockCookie] = CASE WHEN [Locked] = 0 THEN [LockCookie] + 1 ELSE [LockCookie] END,
-            [Flags] = [Flags] & ~1,
-            [Locked] = 1,
-            [Expires] = DATEADD(MINUTE, [Timeout], @now)
+            @item = CASE WHEN [Locked] = 0 THEN [SessionItemLong] ELSE NULL END
+        FROM [dbo].[ASPNetSessionState]
         WHERE [SessionId] = @SessionId;
+    IF @Locked = 0
+        UPDATE [dbo].[ASPNetSessionState] WITH (ROWLOCK, XLOCK)
+            SET [LockDate] = @now,
+                [LockDateLocal] = @nowLocal,
+                [LockCookie] = @LockCookie,
+                [Flags] = [Flags] & ~1,
+                [Locked] = 1
+            WHERE [SessionId] = @SessionId;
+    ELSE IF @ActionFlags <> 0
+        UPDATE [dbo].[ASPNetSessionState] WITH (ROWLOCK, XLOCK)
+            SET [Flags] = [Flags] & ~1
+            WHERE [SessionId] = @SessionId;
+    COMMIT TRANSACTION;
     IF @item IS NOT NULL
         SELECT @item AS [SessionItemLong];
 END
@@ -63,18 +75,26 @@ CREATE PROCEDURE [dbo].[GetStateItem]
 AS
 BEGIN
     SET NOCOUNT ON;
+    SET XACT_ABORT ON;
     DECLARE @item varbinary(max);
     DECLARE @now datetime;
     SET @now = GETUTCDATE();
+    BEGIN TRANSACTION;
     UPDATE [dbo].[ASPNetSessionState] WITH (ROWLOCK, XLOCK)
-        SET @Locked = [Locked],
+        SET [Expires] = DATEADD(MINUTE, [Timeout], @now)
+        WHERE [SessionId] = @SessionId;
+    SELECT @Locked = [Locked],
             @LockAge = DATEDIFF(SECOND, [LockDate], @now),
             @LockCookie = [LockCookie],
             @ActionFlags = [Flags] & 1,
-            @item = CASE WHEN [Locked] = 0 THEN [SessionItemLong] ELSE NULL END,
-            [Flags] = [Flags] & ~1,
-            [Expires] = DATEADD(MINUTE, [Timeout], @now)
+            @item = CASE WHEN [Locked] = 0 THEN [SessionItemLong] ELSE NULL END
+        FROM [dbo].[ASPNetSessionState]
         WHERE [SessionId] = @SessionId;
+    IF @ActionFlags <> 0
+        UPDATE [dbo].[ASPNetSessionState] WITH (ROWLOCK, XLOCK)
+            SET [Flags] = [Flags] & ~1
+            WHERE [SessionId] = @SessionId;
+    COMMIT TRANSACTION;
     IF @item IS NOT NULL
         SELECT @item AS [SessionItemLong];
 END

@@ -30,8 +30,8 @@ CREATE TABLE [dbo].[ASPStateTempApplications] (
 );
 GO
 
--- One UPDATE reads the old values, takes the lock if it is free, and keeps the session alive, all
--- under the lock of the row.
+-- The first UPDATE keeps the session alive and holds its row until COMMIT, so that nobody comes between
+-- what is read and what is written, also on a server that knows no hints.
 CREATE PROCEDURE [dbo].[TempGetStateItemExclusive3]
     @id nvarchar(88),
     @itemShort varbinary(7000) OUTPUT,
@@ -42,25 +42,37 @@ CREATE PROCEDURE [dbo].[TempGetStateItemExclusive3]
 AS
 BEGIN
     SET NOCOUNT ON;
+    SET XACT_ABORT ON;
     DECLARE @itemLong varbinary(max);
     DECLARE @now datetime;
     DECLARE @nowLocal datetime;
     SET @now = GETUTCDATE();
     SET @nowLocal = GETDATE();
+    BEGIN TRANSACTION;
     UPDATE [dbo].[ASPStateTempSessions]
-        SET @locked = [Locked],
+        SET [Expires] = DATEADD(MINUTE, [Timeout], @now)
+        WHERE [SessionId] = @id;
+    SELECT @locked = [Locked],
             @lockAge = CASE WHEN [Locked] = 0 THEN 0 ELSE DATEDIFF(SECOND, [LockDate], @now) END,
             @lockCookie = CASE WHEN [Locked] = 0 THEN [LockCookie] + 1 ELSE [LockCookie] END,
             @actionFlags = [Flags] & 1,
             @itemShort = CASE WHEN [Locked] = 0 THEN [SessionItemShort] ELSE NULL END,
-            @itemLong = CASE WHEN [Locked] = 0 THEN CAST([SessionItemLong] AS varbinary(max)) ELSE NULL END,
-            [LockDate] = CASE WHEN [Locked] = 0 THEN @now ELSE [LockDate] END,
-            [LockDateLocal] = CASE WHEN [Locked] = 0 THEN @nowLocal ELSE [LockDateLocal] END,
-            [LockCookie] = CASE WHEN [Locked] = 0 THEN [LockCookie] + 1 ELSE [LockCookie] END,
-            [Flags] = [Flags] & ~1,
-            [Locked] = 1,
-            [Expires] = DATEADD(MINUTE, [Timeout], @now)
+            @itemLong = CASE WHEN [Locked] = 0 THEN CAST([SessionItemLong] AS varbinary(max)) ELSE NULL END
+        FROM [dbo].[ASPStateTempSessions]
         WHERE [SessionId] = @id;
+    IF @locked = 0
+        UPDATE [dbo].[ASPStateTempSessions]
+            SET [LockDate] = @now,
+                [LockDateLocal] = @nowLocal,
+                [LockCookie] = @lockCookie,
+                [Flags] = [Flags] & ~1,
+                [Locked] = 1
+            WHERE [SessionId] = @id;
+    ELSE IF @actionFlags <> 0
+        UPDATE [dbo].[ASPStateTempSessions]
+            SET [Flags] = [Flags] & ~1
+            WHERE [SessionId] = @id;
+    COMMIT TRANSACTION;
     IF @itemLong IS NOT NULL
         SELECT @itemLong AS [SessionItemLong];
 END
@@ -76,19 +88,27 @@ CREATE PROCEDURE [dbo].[TempGetStateItem3]
 AS
 BEGIN
     SET NOCOUNT ON;
+    SET XACT_ABORT ON;
     DECLARE @itemLong varbinary(max);
     DECLARE @now datetime;
     SET @now = GETUTCDATE();
+    BEGIN TRANSACTION;
     UPDATE [dbo].[ASPStateTempSessions]
-        SET @locked = [Locked],
+        SET [Expires] = DATEADD(MINUTE, [Timeout], @now)
+        WHERE [SessionId] = @id;
+    SELECT @locked = [Locked],
             @lockAge = DATEDIFF(SECOND, [LockDate], @now),
             @lockCookie = [LockCookie],
             @actionFlags = [Flags] & 1,
             @itemShort = CASE WHEN [Locked] = 0 THEN [SessionItemShort] ELSE NULL END,
-            @itemLong = CASE WHEN [Locked] = 0 THEN CAST([SessionItemLong] AS varbinary(max)) ELSE NULL END,
-            [Flags] = [Flags] & ~1,
-            [Expires] = DATEADD(MINUTE, [Timeout], @now)
+            @itemLong = CASE WHEN [Locked] = 0 THEN CAST([SessionItemLong] AS varbinary(max)) ELSE NULL END
+        FROM [dbo].[ASPStateTempSessions]
         WHERE [SessionId] = @id;
+    IF @actionFlags <> 0
+        UPDATE [dbo].[ASPStateTempSessions]
+            SET [Flags] = [Flags] & ~1
+            WHERE [SessionId] = @id;
+    COMMIT TRANSACTION;
     IF @itemLong IS NOT NULL
         SELECT @itemLong AS [SessionItemLong];
 END

@@ -34,15 +34,23 @@ CREATE PROCEDURE [dbo].[GetApplicationId]
 AS
 BEGIN
     SET NOCOUNT ON;
-    INSERT INTO [dbo].[Application] ([Name])
-        SELECT @name
-        WHERE NOT EXISTS (
-            SELECT 1 FROM [dbo].[Application] WITH (UPDLOCK, HOLDLOCK) WHERE [Name] = @name
-        );
+    SELECT @id = [Id] FROM [dbo].[Application] WHERE [Name] = @name;
+    IF @id IS NOT NULL
+        RETURN 0;
+    BEGIN TRY
+        INSERT INTO [dbo].[Application] ([Name]) VALUES (@name);
+    END TRY
+    BEGIN CATCH
+        -- Somebody else registered it meanwhile.
+        IF ERROR_NUMBER() NOT IN (2601, 2627)
+            THROW;
+    END CATCH
     SELECT @id = [Id] FROM [dbo].[Application] WHERE [Name] = @name;
 END
 GO
 
+-- The first UPDATE keeps the session alive and holds its row until COMMIT, so that nobody comes between
+-- what is read and what is written, also on a server that knows no hints.
 CREATE PROCEDURE [dbo].[GetItem]
     @application uniqueidentifier,
     @id nvarchar(88),
@@ -53,25 +61,34 @@ CREATE PROCEDURE [dbo].[GetItem]
 AS
 BEGIN
     SET NOCOUNT ON;
+    SET XACT_ABORT ON;
     DECLARE @item varbinary(max);
+    BEGIN TRANSACTION;
     UPDATE [dbo].[SessionState] WITH (ROWLOCK)
-        SET @locked = [Locked],
+        SET [Expires] = DATEADD(MINUTE, [Timeout], SYSUTCDATETIME())
+        WHERE [Application] = @application AND [Id] = @id;
+    IF @@ROWCOUNT = 0
+    BEGIN
+        COMMIT TRANSACTION;
+        RETURN 0;
+    END
+    SELECT @locked = [Locked],
             @lockTimestamp = [LockTimestamp],
             @lockCookie = [LockCookie],
             @flags = CASE WHEN [Locked] = 0 THEN [Flags] ELSE 0 END,
-            @item = CASE WHEN [Locked] = 0 THEN [Item] ELSE NULL END,
-            [Flags] = CASE WHEN [Locked] = 0 THEN 0 ELSE [Flags] END,
-            [Expires] = DATEADD(MINUTE, [Timeout], SYSUTCDATETIME())
+            @item = CASE WHEN [Locked] = 0 THEN [Item] ELSE NULL END
+        FROM [dbo].[SessionState]
         WHERE [Application] = @application AND [Id] = @id;
-    IF @@ROWCOUNT = 0
-        RETURN 0;
+    IF @flags <> 0
+        UPDATE [dbo].[SessionState] WITH (ROWLOCK)
+            SET [Flags] = 0
+            WHERE [Application] = @application AND [Id] = @id;
+    COMMIT TRANSACTION;
     SELECT @item AS [Item];
     RETURN 1;
 END
 GO
 
--- One UPDATE reads the old values, takes the lock if it is free, and keeps the session alive, all
--- under the lock of the row.
 CREATE PROCEDURE [dbo].[GetItemExclusive]
     @application uniqueidentifier,
     @id nvarchar(88),
@@ -82,25 +99,36 @@ CREATE PROCEDURE [dbo].[GetItemExclusive]
 AS
 BEGIN
     SET NOCOUNT ON;
+    SET XACT_ABORT ON;
     DECLARE @item varbinary(max);
     DECLARE @now datetime;
     DECLARE @proposed varchar(32);
     SET @now = GETUTCDATE();
     SET @proposed = @lockCookie;
+    BEGIN TRANSACTION;
     UPDATE [dbo].[SessionState] WITH (ROWLOCK)
-        SET @locked = [Locked],
+        SET [Expires] = DATEADD(MINUTE, [Timeout], SYSUTCDATETIME())
+        WHERE [Application] = @application AND [Id] = @id;
+    IF @@ROWCOUNT = 0
+    BEGIN
+        COMMIT TRANSACTION;
+        RETURN 0;
+    END
+    SELECT @locked = [Locked],
             @lockTimestamp = CASE WHEN [Locked] = 0 THEN @now ELSE [LockTimestamp] END,
             @lockCookie = CASE WHEN [Locked] = 0 THEN @proposed ELSE [LockCookie] END,
             @flags = CASE WHEN [Locked] = 0 THEN [Flags] ELSE 0 END,
-            @item = CASE WHEN [Locked] = 0 THEN [Item] ELSE NULL END,
-            [LockTimestamp] = CASE WHEN [Locked] = 0 THEN @now ELSE [LockTimestamp] END,
-            [LockCookie] = CASE WHEN [Locked] = 0 THEN @proposed ELSE [LockCookie] END,
-            [Flags] = CASE WHEN [Locked] = 0 THEN 0 ELSE [Flags] END,
-            [Locked] = 1,
-            [Expires] = DATEADD(MINUTE, [Timeout], SYSUTCDATETIME())
+            @item = CASE WHEN [Locked] = 0 THEN [Item] ELSE NULL END
+        FROM [dbo].[SessionState]
         WHERE [Application] = @application AND [Id] = @id;
-    IF @@ROWCOUNT = 0
-        RETURN 0;
+    IF @locked = 0
+        UPDATE [dbo].[SessionState] WITH (ROWLOCK)
+            SET [Locked] = 1,
+                [LockTimestamp] = @now,
+                [LockCookie] = @proposed,
+                [Flags] = 0
+            WHERE [Application] = @application AND [Id] = @id;
+    COMMIT TRANSACTION;
     SELECT @item AS [Item];
     RETURN 1;
 END
@@ -186,7 +214,8 @@ END
 GO
 
 -- READCOMMITTEDLOCK, because READPAST wants locks where the database reads row versions, as Azure
--- SQL does.
+-- SQL does. On a server that knows no hints somebody else may be faster with what was found; then the
+-- next one is looked for.
 CREATE PROCEDURE [dbo].[GetExpiredItemExclusive]
     @application uniqueidentifier,
     @id nvarchar(88) OUTPUT,
@@ -195,22 +224,34 @@ CREATE PROCEDURE [dbo].[GetExpiredItemExclusive]
 AS
 BEGIN
     SET NOCOUNT ON;
+    SET XACT_ABORT ON;
     DECLARE @item varbinary(max);
-    SET @id = NULL;
-    WITH [Expired] AS (
-        SELECT TOP (1) [Id], [Item], [Locked], [LockTimestamp], [LockCookie]
-        FROM [dbo].[SessionState] WITH (UPDLOCK, ROWLOCK, READPAST, READCOMMITTEDLOCK)
-        WHERE [Application] = @application AND [Locked] = 0 AND [Expires] <= @lockTimestamp
-        ORDER BY [Expires]
-    )
-    UPDATE [Expired]
-        SET @id = [Id],
-            @item = [Item],
-            [Locked] = 1,
-            [LockTimestamp] = @lockTimestamp,
-            [LockCookie] = @lockCookie;
-    IF @@ROWCOUNT = 0
-        RETURN 0;
+    DECLARE @claimed int;
+    SET @claimed = 0;
+    BEGIN TRANSACTION;
+    WHILE @claimed = 0
+    BEGIN
+        SET @id = NULL;
+        SELECT TOP (1) @id = [Id]
+            FROM [dbo].[SessionState] WITH (UPDLOCK, ROWLOCK, READPAST, READCOMMITTEDLOCK)
+            WHERE [Application] = @application AND [Locked] = 0 AND [Expires] <= @lockTimestamp
+            ORDER BY [Expires];
+        IF @id IS NULL
+        BEGIN
+            COMMIT TRANSACTION;
+            RETURN 0;
+        END
+        UPDATE [dbo].[SessionState] WITH (ROWLOCK)
+            SET [Locked] = 1,
+                [LockTimestamp] = @lockTimestamp,
+                [LockCookie] = @lockCookie
+            WHERE [Application] = @application AND [Id] = @id
+                AND [Locked] = 0 AND [Expires] <= @lockTimestamp;
+        SET @claimed = @@ROWCOUNT;
+    END
+    SELECT @item = [Item] FROM [dbo].[SessionState]
+        WHERE [Application] = @application AND [Id] = @id;
+    COMMIT TRANSACTION;
     SELECT @item AS [Item];
     RETURN 1;
 END
