@@ -68,6 +68,9 @@ enum Source {
     Virtual,
 }
 
+/// Hears what sleepers announced.
+type Listener = Rc<dyn Fn(NonZeroU64)>;
+
 /// The executor of one run.
 pub struct Executor {
     source: Source,
@@ -79,7 +82,7 @@ pub struct Executor {
     /// Wakes whoever runs the executor.
     outer: RefCell<Option<Waker>>,
     /// Hears what sleepers announced.
-    listener: RefCell<Option<Rc<dyn Fn(NonZeroU64)>>>,
+    listener: RefCell<Option<Listener>>,
     /// Whether the executor pauses, so that whoever runs it must be woken for a task that can run.
     paused: Cell<bool>,
 }
@@ -154,7 +157,7 @@ impl Executor {
     }
 
     /// Sets who hears what sleepers announce.
-    pub fn listen(&self, listener: Rc<dyn Fn(NonZeroU64)>) {
+    pub fn listen(&self, listener: Listener) {
         *self.listener.borrow_mut() = Some(listener);
     }
 

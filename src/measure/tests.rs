@@ -5,8 +5,10 @@ use super::*;
 use crate::clock::{run_virtual, sleep_until};
 use crate::session::contract::RequestContext;
 use crate::session::observer::Written;
+use crate::session::value::TextPool;
 use crate::session::{Item, Minutes, Noticed, Stamp};
 use crate::traffic::{Way, shared_id};
+use std::rc::Rc;
 
 const SEED: u64 = 3;
 

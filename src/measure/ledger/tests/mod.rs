@@ -8,7 +8,9 @@ mod ends;
 use super::*;
 use crate::result::{Invariant, SessionEnds};
 use crate::session::observer::{Grant, Release, RequestNumber, ServerIndex, Written};
+use crate::session::value::TextPool;
 use crate::session::{EndNotice, Item, Minutes, Noticed, Stamp};
+use std::rc::Rc;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
