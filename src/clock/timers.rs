@@ -11,7 +11,7 @@ use std::num::NonZeroU64;
 use std::task::Waker;
 
 /// Bytes of a task that are fetched before it is woken: what a visitor who thinks takes.
-const TASK_BYTES: usize = 512;
+const TASK_BYTES: usize = 192;
 
 /// A timer that is set. Must be given back to [`Timers::clear`] when it is no longer wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

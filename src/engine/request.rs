@@ -328,4 +328,4 @@ impl PageRequest<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

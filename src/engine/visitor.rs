@@ -98,3 +98,19 @@ fn view_page(
         think_time
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::request::tests::site;
+
+    #[test]
+    fn a_visitor_who_thinks_is_small() {
+        let site = Rc::new(site(&Rc::default(), &Rc::default()));
+        let browser = Browser::new(site.traffic.contact(0), 0, 0);
+        let visiting = visit(site, browser, Instant::START);
+        // A simulated site of 100,000 contacts has as many; with an executor's header it is what
+        // `Timers` fetches ahead.
+        assert!(size_of_val(&visiting) <= 128, "{}", size_of_val(&visiting));
+    }
+}

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// Has every session, and notes what it is asked.
 #[derive(Default)]
-struct FakeStore {
+pub struct FakeStore {
     refuses: Option<Verb>,
     calls: RefCell<Vec<Verb>>,
 }
@@ -113,7 +113,7 @@ impl SessionStateStore for FakeStore {
 }
 
 /// A site of one server whose private and shared sessions are in two stores.
-fn site(private: &Rc<FakeStore>, shared: &Rc<FakeStore>) -> Site {
+pub fn site(private: &Rc<FakeStore>, shared: &Rc<FakeStore>) -> Site {
     let recorder = Rc::new(Recorder::new(Setup {
         servers: vec![("web".to_owned(), 0)],
         started: Instant::START,
