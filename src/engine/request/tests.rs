@@ -23,6 +23,7 @@ use std::time::Duration;
 pub struct FakeStore {
     refuses: Option<Verb>,
     calls: RefCell<Vec<Verb>>,
+    asked_for: RefCell<Vec<SessionId>>,
 }
 
 impl FakeStore {
@@ -57,8 +58,9 @@ impl SessionStateStore for FakeStore {
     async fn get_item_exclusive(
         &self,
         _: &RequestContext,
-        _: SessionId,
+        id: SessionId,
     ) -> Result<GetItem, StoreError> {
+        self.asked_for.borrow_mut().push(id);
         self.found(Verb::GetItemExclusive, Some(LockId::Cookie(1)))
     }
 
@@ -107,6 +109,10 @@ impl SessionStateStore for FakeStore {
 
     async fn end_request(&self, _: &RequestContext) -> Result<(), StoreError> {
         self.call(Verb::EndRequest)
+    }
+
+    fn prefetch(&self, id: SessionId) {
+        self.asked_for.borrow_mut().push(id);
     }
 
     async fn dispose(&self) {}
@@ -233,4 +239,36 @@ fn a_request_without_session_resets_the_timeout_and_is_ended() {
     let [private, shared] = play(Way::Sessionless, [None, None]);
     let reset = Verb::ResetItemTimeout;
     assert_eq!((private, shared), (vec![reset, END], vec![END]));
+}
+
+#[test]
+fn what_is_fetched_ahead_is_what_the_request_then_asks_for() {
+    let stores = [Rc::<FakeStore>::default(), Rc::default()];
+    let [private, shared] = stores.clone();
+    run_virtual(async move {
+        let site = site(&private, &shared);
+        let contact = ContactPlan {
+            number: 77,
+            robot: false,
+            identified: false,
+            devices: 3,
+        };
+        let browser = Browser::new(contact, 2, 0);
+        browser.cookie.set(Some(browser.id_number()));
+        browser.affinity.set(Some(0));
+        fetch_announced(&site, browser.announcement().unwrap());
+        let plan = RequestPlan {
+            way: Way::Update,
+            work: Duration::ZERO,
+            growth: 100,
+            route: 0,
+        };
+        page_request(&site, &browser, &plan, clock::now()).await;
+    })
+    .unwrap();
+    for store in stores {
+        let asked_for = store.asked_for.take();
+        assert_eq!(asked_for.len(), 2);
+        assert_eq!(asked_for[0], asked_for[1]);
+    }
 }

@@ -71,7 +71,7 @@ BEGIN
     BEGIN
         COMMIT TRANSACTION;
         RETURN 0;
-    END
+    END;
     SELECT @locked = [Locked],
             @lockTimestamp = [LockTimestamp],
             @lockCookie = [LockCookie],
@@ -113,7 +113,7 @@ BEGIN
     BEGIN
         COMMIT TRANSACTION;
         RETURN 0;
-    END
+    END;
     SELECT @locked = [Locked],
             @lockTimestamp = CASE WHEN [Locked] = 0 THEN @now ELSE [LockTimestamp] END,
             @lockCookie = CASE WHEN [Locked] = 0 THEN @proposed ELSE [LockCookie] END,
@@ -240,7 +240,7 @@ BEGIN
         BEGIN
             COMMIT TRANSACTION;
             RETURN 0;
-        END
+        END;
         UPDATE [dbo].[SessionState] WITH (ROWLOCK)
             SET [Locked] = 1,
                 [LockTimestamp] = @lockTimestamp,
@@ -248,7 +248,7 @@ BEGIN
             WHERE [Application] = @application AND [Id] = @id
                 AND [Locked] = 0 AND [Expires] <= @lockTimestamp;
         SET @claimed = @@ROWCOUNT;
-    END
+    END;
     SELECT @item = [Item] FROM [dbo].[SessionState]
         WHERE [Application] = @application AND [Id] = @id;
     COMMIT TRANSACTION;
