@@ -133,7 +133,8 @@ impl Timers {
 
     /// Has the processor fetch the tasks that the open bucket wakes, and the wakers of the next one,
     /// which say where the tasks after those are. A hundred thousand visitors are in no cache, and one
-    /// that is woken unprepared waits for memory several times in a row (facts/simulation.md §2).
+    /// that is woken unprepared waits for memory several times in a row (facts/simulation.md §2). Notes
+    /// what the open bucket's sleepers announced.
     fn fetch_ahead(&mut self) {
         self.announced.clear();
         for entry in self.queue.open() {
