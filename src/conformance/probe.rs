@@ -192,10 +192,10 @@ pub fn item(text: &str) -> Item {
 const DATA: &str = "data";
 
 /// The text of such an item.
-pub fn text_of(item: &Item) -> &str {
+pub fn text_of(item: &Item) -> String {
     match item.get(DATA) {
-        Some(Value::Text(Text::Owned(text))) => text,
-        _ => "no text",
+        Some(Value::Text(Text::Owned(text))) => text.to_string(),
+        _ => "no text".to_owned(),
     }
 }
 
@@ -215,7 +215,7 @@ pub fn found(got: GetItem) -> Result<Item, Otherwise> {
 /// A get must have found a session with this text.
 pub fn expect_text(got: GetItem, expected: &str) -> Probed {
     let item = found(got)?;
-    match text_of(&item) {
+    match text_of(&item).as_str() {
         text if text == expected => Ok(()),
         other => deviates(format!(
             "the session held `{other}` instead of `{expected}`"

@@ -149,9 +149,9 @@ impl Faulty {
         let values = item.values().map(|(name, value)| {
             let value = match value {
                 crate::session::Value::Serialized(_) => crate::session::Value::Null,
-                value => value.clone(),
+                value => value,
             };
-            (name.into(), value)
+            (name, value)
         });
         Item::from_values(item.timeout(), values.collect())
     }
@@ -229,7 +229,7 @@ impl SessionStateStore for Faulty {
             (Fault::WritesWithoutLock, false, _) => {
                 lock = self.holder(request, id).await.or(lock);
             }
-            (Fault::LosesEmptySessions, false, _) if item.values().len() == 0 => {
+            (Fault::LosesEmptySessions, false, _) if item.is_empty() => {
                 return self
                     .inner
                     .remove_item(request, id, lock.as_ref(), &item)

@@ -10,36 +10,59 @@ use super::value::{Text, TextPool, Value};
 use crate::quantity::mix;
 use std::rc::Rc;
 
-/// Names of the harness's own values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OwnName {
-    /// [`Stamp::life`].
-    Life,
-    /// [`Stamp::pages`].
-    Pages,
-    /// [`Stamp::updates`].
-    Updates,
+/// The harness's own values in a session: the stamp, and text as payload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Own {
+    /// The stamp.
+    pub stamp: Stamp,
     /// The payload.
-    Data,
+    pub data: Text,
 }
 
-impl OwnName {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Life, Self::Pages, Self::Updates, Self::Data];
+impl Own {
+    /// Names under which they stand in a store, in their order.
+    pub const NAMES: [&'static str; 4] = ["life", "pages", "updates", "data"];
 
-    /// The name as it stands in a store.
+    /// Whether this is the name of one of them.
     #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Life => "life",
-            Self::Pages => "pages",
-            Self::Updates => "updates",
-            Self::Data => "data",
+    pub fn has(name: &str) -> bool {
+        Self::NAMES.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+
+    /// As values under their names.
+    pub fn values<'a>(&self) -> [(&'a str, Value); Self::NAMES.len()] {
+        let [life, pages, updates, data] = Self::NAMES;
+        let stamp = &self.stamp;
+        [
+            (life, Value::Int64(stamp.life as i64)),
+            (pages, Value::Int32(stamp.pages as i32)),
+            (updates, Value::Int64(stamp.updates as i64)),
+            (data, Value::Text(self.data.clone())),
+        ]
+    }
+
+    /// Reads them from among other values, in whatever order; `None` unless all are there.
+    #[must_use]
+    pub fn of(values: &[(&str, Value)]) -> Option<Self> {
+        let value = |name| Some(&values.iter().find(|(known, _)| *known == name)?.1);
+        let [life, pages, updates, data] = Self::NAMES.map(value);
+        match (life?, pages?, updates?, data?) {
+            (Value::Int64(life), Value::Int32(pages), Value::Int64(updates), Value::Text(data)) => {
+                Some(Self {
+                    stamp: Stamp {
+                        life: *life as u64,
+                        pages: *pages as u32,
+                        updates: *updates as u64,
+                    },
+                    data: data.clone(),
+                })
+            }
+            _ => None,
         }
     }
 }
 
-/// The harness's own values in a session.
+/// What tells a session and its updates apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamp {
     /// Which life of the session this is: a new one starts when a request finds none stored. Its
@@ -76,37 +99,16 @@ impl Stamp {
     /// still uninitialised.
     #[must_use]
     pub fn read(item: &Item) -> Option<Self> {
-        let own = |name: OwnName| item.get(name);
-        let (life, pages, updates) = match item.own() {
-            Some([life, pages, updates, _]) => (life, pages, updates),
-            None => (
-                own(OwnName::Life)?,
-                own(OwnName::Pages)?,
-                own(OwnName::Updates)?,
-            ),
-        };
-        match (life, pages, updates) {
-            (Value::Int64(life), Value::Int32(pages), Value::Int64(updates)) => Some(Self {
-                life: *life as u64,
-                pages: *pages as u32,
-                updates: *updates as u64,
-            }),
-            _ => None,
-        }
+        item.own().map(|own| own.stamp)
     }
 
     /// Writes the stamp, and generated text of this length as payload.
-    pub fn write(&self, item: &mut Item, pool: &Rc<TextPool>, payload: u32) {
-        let text = Text::Generated {
+    pub fn write(self, item: &mut Item, pool: &Rc<TextPool>, payload: u32) {
+        let data = Text::Generated {
             pool: Rc::clone(pool),
             length: payload,
         };
-        item.set_own([
-            Value::Int64(self.life as i64),
-            Value::Int32(self.pages as i32),
-            Value::Int64(self.updates as i64),
-            Value::Text(text),
-        ]);
+        item.set_own(Own { stamp: self, data });
     }
 
     /// The stamp after one more update by the request of this number.
@@ -123,10 +125,7 @@ impl Stamp {
 /// Bytes of payload in a session.
 #[must_use]
 pub fn payload_length(item: &Item) -> u32 {
-    match item.get(OwnName::Data) {
-        Some(Value::Text(text)) => text.len() as u32,
-        _ => 0,
-    }
+    item.own().map_or(0, |own| own.data.len() as u32)
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ pub fn frame() -> Vec<u8> {
 
 pub fn assert_is_the_sample(item: &Item) {
     assert_eq!(item.timeout(), Minutes(20));
-    assert_eq!(item.get("age"), Some(&Value::Int32(44)));
-    assert_eq!(item.get("price"), Some(&Value::Double(34.5)));
+    assert_eq!(item.get("age"), Some(Value::Int32(44)));
+    assert_eq!(item.get("price"), Some(Value::Double(34.5)));
 }
 
 pub fn row_id(id: SessionId) -> String {

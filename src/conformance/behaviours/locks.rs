@@ -266,7 +266,7 @@ async fn updates_add_up(bench: Rc<Bench>) -> Probed {
 /// How far requests have counted in a session.
 fn count(item: &Item) -> i32 {
     match item.get("count") {
-        Some(Value::Int32(count)) => *count,
+        Some(Value::Int32(count)) => count,
         _ => 0,
     }
 }

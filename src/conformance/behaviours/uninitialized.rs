@@ -85,7 +85,7 @@ async fn uninitialized_never_overwrites(bench: Rc<Bench>) -> Probed {
     bench.b.create_uninitialized(id).await?;
     match bench.a.read(id).await? {
         GetItem::Found(found) if found.actions == Actions::InitializeItem => {
-            match text_of(&found.item) {
+            match text_of(&found.item).as_str() {
                 "first" => deviates("the session was marked uninitialised"),
                 _ => deviates("the session's data were gone"),
             }

@@ -109,7 +109,7 @@ impl Bench {
     async fn number(&self) -> Option<i32> {
         match self.get().await {
             GetItem::Found(found) => match found.item.get("number") {
-                Some(Value::Int32(number)) => Some(*number),
+                Some(Value::Int32(number)) => Some(number),
                 _ => None,
             },
             other => panic!("{other:?}"),
@@ -174,7 +174,7 @@ fn an_end_carries_the_session() {
         bench.create(5).await;
         bench.all_ends().await;
         let item = bench.ends.0.borrow()[0].1.item.clone().unwrap();
-        assert_eq!(item.get("number"), Some(&Value::Int32(5)));
+        assert_eq!(item.get("number"), Some(Value::Int32(5)));
     });
 }
 

@@ -7,7 +7,7 @@
 use super::deadline;
 use super::script::{self, Scripts};
 use super::settings::MicrosoftVersion;
-use crate::session::item::{self, DecodeError};
+use crate::session::item::DecodeError;
 use crate::session::{Item, Minutes, SessionId, Value};
 use redis::Value as Reply;
 use std::borrow::Cow;
@@ -191,9 +191,9 @@ impl Layout {
         let seconds = seconds.to_string().into_bytes();
         match self {
             Self::V5 | Self::Sitecore { .. } => Some(vec![self.blob(item).into(), seconds.into()]),
-            Self::V2To4 | Self::V1(_) if item.values().len() == 0 => None,
+            Self::V2To4 | Self::V1(_) if item.is_empty() => None,
             Self::V2To4 | Self::V1(_) => {
-                let last = 2 + 2 * item.values().len();
+                let last = 2 + 2 * item.len();
                 let mut arguments = vec![text(last), seconds.into()];
                 push_fields(&mut arguments, item.values());
                 Some(arguments)
@@ -249,7 +249,7 @@ impl Layout {
                     .iter()
                     .map(|[name, value]| {
                         let name = std::str::from_utf8(bytes(name)?);
-                        let name = item::Name::from(name.map_err(|_| DecodeError::NotUtf8)?);
+                        let name = name.map_err(|_| DecodeError::NotUtf8)?;
                         Ok((name, Value::read(bytes(value)?)?))
                     })
                     .collect::<Result<_, _>>()?;
@@ -278,7 +278,7 @@ impl Layout {
 #[must_use]
 pub fn uninitialized(timeout: Minutes) -> Item {
     let text = Value::Text("InitializeItem".into());
-    Item::from_values(timeout, vec![(ACTIONS.into(), text)])
+    Item::from_values(timeout, vec![(ACTIONS, text)])
 }
 
 /// Whether a session is still uninitialised.
@@ -297,7 +297,7 @@ pub fn initialized(item: &Item) -> Item {
 
 fn push_fields<'a>(
     arguments: &mut Vec<Argument<'a>>,
-    fields: impl Iterator<Item = (&'a str, &'a Value)>,
+    fields: impl Iterator<Item = (&'a str, Value)>,
 ) {
     for (name, value) in fields {
         let mut bytes = Vec::new();

@@ -173,7 +173,7 @@ fn a_stored_session_reads_back() {
         let statement = command.get_array("updates").unwrap()[0].as_document();
         let stored = Stored(statement.unwrap().get_document("u").unwrap().clone());
         let read = stored.item(compressed).unwrap();
-        assert_eq!(read.get("pages"), Some(&Value::Int32(3)));
+        assert_eq!(read.get("pages"), Some(Value::Int32(3)));
         assert_eq!(read.timeout(), Minutes(7));
         assert_eq!(stored.minutes(), Some(7));
         assert_eq!(stored.actions(), Actions::InitializeItem);
