@@ -164,14 +164,16 @@ impl SessionStateModule {
         timeout: Minutes,
     ) -> impl Future<Output = Result<Session, AcquireError>> {
         async move {
-            let asked = clock::now();
+            let mut asked = None;
             let mut wait = Wait::new(self, request, id);
             request.context.waits.set(true);
             let mut polls = 0;
             let mut created = false;
             loop {
                 polls += 1;
-                let answer = match self.get(request, id, access, timeout).await {
+                let (answer, called) = self.get(request, id, access, timeout).await;
+                let asked = *asked.get_or_insert(called.started);
+                let answer = match answer {
                     Ok(answer) => answer,
                     Err(error) => return Err(wait.give_up(error.into())),
                 };
@@ -182,7 +184,7 @@ impl SessionStateModule {
                         created = true;
                         // Boxed, as all that is rare: a request under way takes little memory then.
                         let creating = Box::pin(self.create_uninitialized(request, id, timeout));
-                        if let Err(error) = creating.await {
+                        if let (Err(error), _) = creating.await {
                             return Err(wait.give_up(error.into()));
                         }
                         continue;
@@ -190,11 +192,11 @@ impl SessionStateModule {
                     GetItem::Missing => None,
                     GetItem::Locked { age, lock } => {
                         if age >= self.constants.steal_after {
-                            let steal =
-                                Box::pin(self.release_lock(request, id, &lock, timeout)).await;
+                            let stealing = self.release_lock(request, id, &lock, timeout);
+                            let (stolen, called) = Box::pin(stealing).await;
                             self.observer
-                                .stolen(self.server, request.number, id, clock::now());
-                            if let Err(error) = steal {
+                                .stolen(self.server, request.number, id, called.done);
+                            if let Err(error) = stolen {
                                 return Err(wait.give_up(error.into()));
                             }
                         }
@@ -209,7 +211,7 @@ impl SessionStateModule {
                     id,
                     exclusive: session.lock.is_some(),
                     asked,
-                    granted: clock::now(),
+                    granted: called.done,
                     polls,
                     item: (!session.is_new).then_some(&session.item),
                 });
@@ -256,13 +258,13 @@ impl SessionStateModule {
                 let written = writes.then_some(item);
                 self.observer.releasing(request.number, *id, sent, written);
             }
-            let (result, written) = match ending {
+            let (result, done, written) = match ending {
                 Ending::Abandon => {
                     let call = self.store.remove_item(&request.context, *id, lock, item);
-                    let result = self
+                    let (result, called) = self
                         .observed(request, *id, Verb::RemoveItem, item.timeout(), call)
                         .await;
-                    (result, Written::Removed)
+                    (result, called.done, Written::Removed)
                 }
                 Ending::Success if writes => {
                     let call = self.store.set_and_release_item_exclusive(
@@ -273,21 +275,22 @@ impl SessionStateModule {
                         !session.in_store,
                     );
                     let verb = Verb::SetAndReleaseItemExclusive;
-                    let result = self
+                    let (result, called) = self
                         .observed(request, *id, verb, item.timeout(), call)
                         .await;
                     let written = match result {
                         Ok(()) => Written::Item(item),
                         Err(_) => Written::Unknown(item),
                     };
-                    (result, written)
+                    (result, called.done, written)
                 }
                 Ending::Success | Ending::Error => match lock {
                     Some(lock) => {
-                        let result = self.release_lock(request, *id, lock, item.timeout()).await;
-                        (result, Written::Nothing)
+                        let (result, called) =
+                            self.release_lock(request, *id, lock, item.timeout()).await;
+                        (result, called.done, Written::Nothing)
                     }
-                    None => (Ok(()), Written::Nothing),
+                    None => (Ok(()), sent, Written::Nothing),
                 },
             };
             self.observer.released(&Release {
@@ -295,7 +298,7 @@ impl SessionStateModule {
                 request: request.number,
                 id: *id,
                 sent,
-                done: clock::now(),
+                done,
                 written,
             });
             result.map(|()| ending != Ending::Abandon)
@@ -315,6 +318,7 @@ impl SessionStateModule {
         let call = self.store.reset_item_timeout(&request.context, id);
         self.observed(request, id, Verb::ResetItemTimeout, timeout, call)
             .await
+            .0
     }
 
     /// Ends a request: a provider releases what it still remembers.
@@ -353,7 +357,7 @@ impl SessionStateModule {
         id: SessionId,
         access: Access,
         timeout: Minutes,
-    ) -> impl Future<Output = Result<GetItem, StoreError>> {
+    ) -> impl Future<Output = (Result<GetItem, StoreError>, Called)> {
         async move {
             let started = clock::now();
             let (verb, result) = match access {
@@ -372,8 +376,8 @@ impl SessionStateModule {
                 Ok(GetItem::Locked { .. }) => (Outcome::Locked, timeout),
                 Err(error) => (outcome_of(error), timeout),
             };
-            self.observe(request, id, verb, started, outcome, timeout);
-            result
+            let called = self.observe(request, id, verb, started, outcome, timeout);
+            (result, called)
         }
     }
 
@@ -382,7 +386,7 @@ impl SessionStateModule {
         request: &Request,
         id: SessionId,
         timeout: Minutes,
-    ) -> Result<(), StoreError> {
+    ) -> (Result<(), StoreError>, Called) {
         let call = self
             .store
             .create_uninitialized_item(&request.context, id, timeout);
@@ -396,7 +400,7 @@ impl SessionStateModule {
         id: SessionId,
         lock: &LockId,
         timeout: Minutes,
-    ) -> Result<(), StoreError> {
+    ) -> (Result<(), StoreError>, Called) {
         let call = self
             .store
             .release_item_exclusive(&request.context, id, lock);
@@ -415,13 +419,13 @@ impl SessionStateModule {
         verb: Verb,
         timeout: Minutes,
         call: impl Future<Output = Result<(), StoreError>>,
-    ) -> impl Future<Output = Result<(), StoreError>> {
+    ) -> impl Future<Output = (Result<(), StoreError>, Called)> {
         async move {
             let started = clock::now();
             let result = call.await;
             let outcome = result.as_ref().map_or_else(outcome_of, |()| Outcome::Done);
-            self.observe(request, id, verb, started, outcome, timeout);
-            result
+            let called = self.observe(request, id, verb, started, outcome, timeout);
+            (result, called)
         }
     }
 
@@ -433,18 +437,28 @@ impl SessionStateModule {
         started: Instant,
         outcome: Outcome,
         timeout: Minutes,
-    ) {
+    ) -> Called {
+        let done = clock::now();
         self.observer.operation(&Operation {
             server: self.server,
             request: request.number,
             id,
             verb,
             started,
-            done: clock::now(),
+            done,
             outcome,
             timeout,
         });
+        Called { started, done }
     }
+}
+
+/// When an operation was called and when it returned: the instants of what it made possible, too, since
+/// to ask the time once more would take time.
+#[derive(Debug, Clone, Copy)]
+struct Called {
+    started: Instant,
+    done: Instant,
 }
 
 fn outcome_of(error: &StoreError) -> Outcome {
