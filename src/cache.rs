@@ -9,8 +9,7 @@
 //! expiry, so a value can expire up to 1 s early.
 
 use crate::clock::{self, Instant};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use crate::table::Table;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
 
@@ -29,8 +28,10 @@ pub trait Sliding {
 /// Values that expire.
 #[derive(Debug)]
 pub struct Cache<K, V, S = RandomState> {
-    slots: HashMap<K, Slot<V>, S>,
+    slots: Table<K, Slot<V>, S>,
     minute: Duration,
+    /// No value expires before, so that the wheel need not look at any.
+    none_before: Instant,
 }
 
 #[derive(Debug)]
@@ -65,8 +66,9 @@ impl<K: Hash + Ord + Clone, V: Sliding, S: BuildHasher + Default> Cache<K, V, S>
     #[must_use]
     pub fn new(minute: Duration) -> Self {
         Self {
-            slots: HashMap::default(),
+            slots: Table::default(),
             minute,
+            none_before: Instant::START,
         }
     }
 
@@ -84,43 +86,45 @@ impl<K: Hash + Ord + Clone, V: Sliding, S: BuildHasher + Default> Cache<K, V, S>
 
     /// Its keys, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &K> {
-        self.slots.keys()
+        self.slots.iter().map(|(key, _)| key)
     }
 
     /// Uses a value as every access does: an expired one is removed, a live one slides.
     pub fn access(&mut self, key: K) -> Access<'_, V> {
         let now = clock::now();
-        match self.slots.entry(key) {
-            Entry::Vacant(_) => Access::Missing,
-            Entry::Occupied(slot) if slot.get().expires <= now => {
-                Access::Expired(slot.remove().value)
-            }
-            Entry::Occupied(slot) => {
-                let slot = slot.into_mut();
-                let slid = now + slot.value.timeout(self.minute);
-                if slid.since(slot.expires) >= MIN_SLIDING_UPDATE {
-                    slot.expires = slid;
-                }
-                Access::Live(&mut slot.value)
-            }
+        if self.slots.get(&key).is_some_and(|slot| slot.expires <= now) {
+            return self.remove(&key).map_or(Access::Missing, Access::Expired);
         }
+        let Some(slot) = self.slots.get_mut(&key) else {
+            return Access::Missing;
+        };
+        let slid = now + slot.value.timeout(self.minute);
+        if slid.since(slot.expires) >= MIN_SLIDING_UPDATE {
+            slot.expires = slid;
+        }
+        Access::Live(&mut slot.value)
     }
 
-    /// Looks at a value without touching it.
-    #[must_use]
-    pub fn peek(&self, key: &K) -> Option<&V> {
-        Some(&self.slots.get(key)?.value)
+    /// Has the processor fetch what leads to a value, for [`Self::fetch`].
+    pub fn fetch_index(&self, key: &K) {
+        self.slots.fetch_index(key);
+    }
+
+    /// Has the processor fetch a value that will be needed soon. Does not touch it.
+    pub fn fetch(&self, key: &K) {
+        self.slots.fetch(key);
     }
 
     /// Stores a value, in the place of an earlier one, for its timeout from now.
     pub fn insert(&mut self, key: K, value: V) {
         let expires = clock::now() + value.timeout(self.minute);
+        self.none_before = self.none_before.min(expires);
         self.slots.insert(key, Slot { value, expires });
     }
 
     /// Stores a value unless there is one.
     pub fn add(&mut self, key: K, value: V) {
-        if !self.slots.contains_key(&key) {
+        if self.slots.get(&key).is_none() {
             self.insert(key, value);
         }
     }
@@ -133,8 +137,18 @@ impl<K: Hash + Ord + Clone, V: Sliding, S: BuildHasher + Default> Cache<K, V, S>
     /// Takes out whatever has expired, in the order of expiry, then of keys.
     pub fn flush(&mut self) -> Vec<(K, V)> {
         let now = clock::now();
-        let due = self.slots.iter().filter(|(_, slot)| slot.expires <= now);
-        let mut due: Vec<_> = due.map(|(key, slot)| (slot.expires, key.clone())).collect();
+        if now < self.none_before {
+            return Vec::new();
+        }
+        self.none_before = Instant::NEVER;
+        let mut due = Vec::new();
+        for (key, Slot { expires, .. }) in self.slots.iter() {
+            if *expires <= now {
+                due.push((*expires, key.clone()));
+            } else {
+                self.none_before = self.none_before.min(*expires);
+            }
+        }
         due.sort_unstable();
         due.into_iter()
             .filter_map(|(_, key)| Some((key.clone(), self.remove(&key)?)))

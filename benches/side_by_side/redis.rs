@@ -213,7 +213,7 @@ async fn page_requests(provider: &Rc<dyn Provider>, visitors: u32) -> Result<Spe
                 let stamp = Stamp::read(&session.item).unwrap_or(Stamp::begin(1, number));
                 let stamp = stamp.updated(number, 1);
                 stamp.write(&mut session.item, &text, PAYLOAD as u32);
-                let released = module.release(&request, session, Ending::Success).await;
+                let released = module.release(&request, &session, Ending::Success).await;
                 stored = released.map_err(|error| error.to_string())?;
                 let ended = module.end_request(&request, id).await;
                 ended.map_err(|error| error.to_string())?;

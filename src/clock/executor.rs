@@ -69,7 +69,7 @@ enum Source {
 }
 
 /// Hears what sleepers announced.
-type Listener = Rc<dyn Fn(NonZeroU64)>;
+type Listener = Rc<dyn Fn(&[NonZeroU64])>;
 
 /// The executor of one run.
 pub struct Executor {
@@ -165,7 +165,7 @@ impl Executor {
     fn announce(&self, announced: &[NonZeroU64]) {
         let listener = self.listener.borrow().clone();
         if let Some(listener) = listener {
-            announced.iter().for_each(|what| listener(*what));
+            listener(announced);
         }
     }
 
@@ -218,19 +218,19 @@ impl Executor {
     }
 
     fn receive(&self) {
-        if !self.inbox.filled.swap(false, Ordering::Acquire) {
+        // Looked at first: to write what other threads may write is slow, and this is asked at every
+        // event.
+        if !self.inbox.filled.load(Ordering::Acquire) {
             return;
         }
+        self.inbox.filled.store(false, Ordering::Release);
         let mut inbox = lock(&self.inbox.tasks);
         self.queue.borrow_mut().extend(inbox.drain(..));
     }
 
     /// Jumps to the earliest deadline and wakes whoever sleeps for it. Returns whether anyone did.
     fn jump(&self) -> bool {
-        let due = self
-            .timers
-            .borrow_mut()
-            .pop_due(Instant::from_nanos(u64::MAX));
+        let due = self.timers.borrow_mut().pop_due(Instant::NEVER);
         let Some((deadline, sequence, waker)) = due else {
             return false;
         };

@@ -11,6 +11,8 @@ pub struct Instant(u64);
 impl Instant {
     /// The start of the run.
     pub const START: Self = Self(0);
+    /// After every other one.
+    pub const NEVER: Self = Self(u64::MAX);
 
     /// The instant so many nanoseconds after the start of the run.
     #[must_use]

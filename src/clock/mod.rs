@@ -57,9 +57,10 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     }
 }
 
-/// Has `listener` told of every sleeper that announced something with [`Sleep::announcing`], some
-/// milliseconds before it wakes up. For fetching ahead: in virtual time only, and not of short sleeps.
-pub fn listen(listener: impl Fn(NonZeroU64) + 'static) {
+/// Has `listener` told what sleepers announced with [`Sleep::announcing`], some milliseconds before they
+/// wake up and of several at once. For fetching ahead where many wake up after one another: in virtual
+/// time only, and not of short sleeps.
+pub fn listen(listener: impl Fn(&[NonZeroU64]) + 'static) {
     executor::current(|executor| executor.listen(Rc::new(listener)));
 }
 
@@ -275,7 +276,9 @@ mod tests {
         let (told, _) = run_virtual(async {
             let told = Rc::new(RefCell::new(Vec::new()));
             let heard = Rc::clone(&told);
-            listen(move |what| heard.borrow_mut().push(what.get()));
+            listen(move |all| heard.borrow_mut().extend(all.iter().map(|what| what.get())));
+            // Someone else, a bucket of the queue before.
+            spawn(sleep(ms(495))).detach();
             sleep(ms(500)).announcing(NonZeroU64::new(7)).await;
             told.borrow().clone()
         })

@@ -11,6 +11,7 @@
 use super::Instant;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::num::NonZeroU64;
 
 /// Bits of a nanosecond count below a fine bucket: 4.2 ms.
 const FINE: u32 = 22;
@@ -28,6 +29,8 @@ pub struct Entry {
     pub slot: u32,
     /// Which use of the slot.
     pub generation: u32,
+    /// What the sleeper announced.
+    pub announced: Option<NonZeroU64>,
 }
 
 /// Deadlines, the earliest first.
@@ -195,6 +198,7 @@ mod tests {
             sequence,
             slot: 0,
             generation: 0,
+            announced: None,
         }
     }
 

@@ -29,14 +29,13 @@ pub struct Timers {
     sequence: u64,
     /// The bucket of the queue whose tasks were fetched last.
     fetched: u64,
-    /// What the sleepers of that bucket announced.
+    /// What the sleepers of the bucket after that one announced.
     announced: Vec<NonZeroU64>,
 }
 
 struct Slot {
     generation: u32,
     waker: Option<Waker>,
-    announced: Option<NonZeroU64>,
 }
 
 impl Timers {
@@ -62,13 +61,11 @@ impl Timers {
             self.slots.push(Slot {
                 generation: 0,
                 waker: None,
-                announced: None,
             });
             (self.slots.len() - 1) as u32
         });
         let entry = &mut self.slots[slot as usize];
         entry.waker = Some(waker.clone());
-        entry.announced = announced;
         let generation = entry.generation;
         self.sequence += 1;
         self.queue.push(Entry {
@@ -76,6 +73,7 @@ impl Timers {
             sequence: self.sequence,
             slot,
             generation,
+            announced,
         });
         *timer = Some(Timer { slot, generation });
     }
@@ -117,7 +115,7 @@ impl Timers {
         Some((entry.deadline, entry.sequence, waker))
     }
 
-    /// Takes what was announced by those who are to wake up within the next milliseconds.
+    /// Takes what was announced by those who are to wake up within some milliseconds.
     pub fn take_announced(&mut self) -> Vec<NonZeroU64> {
         std::mem::take(&mut self.announced)
     }
@@ -134,19 +132,19 @@ impl Timers {
     /// Has the processor fetch the tasks that the open bucket wakes, and the wakers of the next one,
     /// which say where the tasks after those are. A hundred thousand visitors are in no cache, and one
     /// that is woken unprepared waits for memory several times in a row (facts/simulation.md §2). Notes
-    /// what the open bucket's sleepers announced.
+    /// what the sleepers of the next bucket announced.
     fn fetch_ahead(&mut self) {
         self.announced.clear();
         for entry in self.queue.open() {
             let slot = &self.slots[entry.slot as usize];
             if let Some(waker) = &slot.waker {
                 fetch(waker.data().cast(), TASK_BYTES);
-                self.announced.extend(slot.announced);
             }
         }
         for entry in self.queue.upcoming() {
             let slot = &raw const self.slots[entry.slot as usize];
             fetch(slot.cast(), size_of::<Slot>());
+            self.announced.extend(entry.announced);
         }
     }
 

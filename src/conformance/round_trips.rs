@@ -170,7 +170,7 @@ async fn play(bench: &Bench, kind: Kind) -> Result<(u32, Option<u64>), Otherwise
         Kind::NewVisit => {
             let mut session = Session::without_cookie(id, TIMEOUT);
             session.item.set("page", Value::Int32(1));
-            module.release(&request, session, Ending::Success).await?;
+            module.release(&request, &session, Ending::Success).await?;
         }
         Kind::Poll => poll_once(bench, &request, id).await?,
     }
@@ -200,7 +200,7 @@ async fn page(
     if writes {
         session.item.set("page", Value::Int32(1));
     }
-    Ok(module.release(request, session, ending).await.map(drop)?)
+    Ok(module.release(request, &session, ending).await.map(drop)?)
 }
 
 /// A request that asks for a locked session once and gives up.

@@ -5,11 +5,11 @@ use crate::clock::{self, Instant};
 use crate::measure::{Failure, RequestDone};
 use crate::session::module::{Access, Ending, Request, Session};
 use crate::session::stamp::payload_length;
-use crate::session::{Item, Minutes, RequestContext, SessionId, Stamp, StoreKind};
+use crate::session::{Item, Minutes, Prefetch, RequestContext, SessionId, Stamp, StoreKind};
 use crate::topology::settings::SharedAccess;
 use crate::topology::{CdServer, Cluster, Route};
 use crate::traffic::{ContactPlan, DeviceKey, RequestPlan, Way, shared_id};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::num::{NonZeroU32, NonZeroU64};
 
 /// A device's browser: its cookies, and whom it belongs to. Small, since each visitor keeps one.
@@ -93,35 +93,73 @@ impl Browser {
 /// Bits of an announcement: contact, whether it is identified, device, cluster, server, cookie.
 const ANNOUNCED: [u32; 6] = [32, 1, 6, 6, 9, 10];
 
-/// Fetches what an announced request will ask for.
+/// Fetches what announced requests will ask for.
 ///
 /// With a hundred thousand live contacts nothing about one of them is in the processor's caches.
 /// Fetching for all who wake up within some milliseconds takes hardly longer than for one.
-pub fn fetch_announced(site: &Site, announcement: NonZeroU64) {
-    let mut rest = announcement.get();
-    let mut parts = [0; ANNOUNCED.len()];
-    for (part, bits) in parts.iter_mut().zip(ANNOUNCED).rev() {
-        *part = rest & ((1 << bits) - 1);
-        rest >>= bits;
+#[derive(Default)]
+pub struct FetchAhead {
+    /// Whose indexes are fetched already.
+    near: RefCell<Vec<Announced>>,
+}
+
+/// What an announced request will ask for, and of which CD server.
+struct Announced {
+    cluster: usize,
+    server: usize,
+    private: SessionId,
+    shared: SessionId,
+}
+
+impl FetchAhead {
+    /// Fetches the sessions of those who were announced the last time, and the indexes that lead to the
+    /// sessions of these.
+    pub fn announced(&self, site: &Site, announcements: &[NonZeroU64]) {
+        // All names first, so that the processor looks for many sessions at once.
+        let far: Vec<_> = (announcements.iter())
+            .map(|announcement| Announced::of(site, *announcement))
+            .collect();
+        let near = self.near.replace(far);
+        near.iter()
+            .for_each(|one| one.fetch(site, Prefetch::Session));
+        let far = self.near.borrow();
+        far.iter().for_each(|one| one.fetch(site, Prefetch::Index));
     }
-    let [contact, identified, device, cluster, server, cookie] = parts;
-    let browser = Browser::new(
-        ContactPlan {
-            number: contact,
-            robot: false,
-            identified: identified == 1,
-            devices: 1,
-        },
-        device as u32,
-        cluster as usize,
-    );
-    let server = &site.clusters[cluster as usize].servers[server as usize];
-    // Both names first, so that the processor looks for both sessions at once.
-    let private = site.traffic.private_id(browser.key(), cookie as u32);
-    let shared = shared_id(site.traffic.seed, browser.owner(site));
-    server.private.prefetch(private);
-    if let Some(module) = &server.shared {
-        module.prefetch(shared);
+}
+
+impl Announced {
+    fn of(site: &Site, announcement: NonZeroU64) -> Self {
+        let mut rest = announcement.get();
+        let mut parts = [0; ANNOUNCED.len()];
+        for (part, bits) in parts.iter_mut().zip(ANNOUNCED).rev() {
+            *part = rest & ((1 << bits) - 1);
+            rest >>= bits;
+        }
+        let [contact, identified, device, cluster, server, cookie] = parts;
+        let browser = Browser::new(
+            ContactPlan {
+                number: contact,
+                robot: false,
+                identified: identified == 1,
+                devices: 1,
+            },
+            device as u32,
+            cluster as usize,
+        );
+        Self {
+            cluster: cluster as usize,
+            server: server as usize,
+            private: site.traffic.private_id(browser.key(), cookie as u32),
+            shared: shared_id(site.traffic.seed, browser.owner(site)),
+        }
+    }
+
+    fn fetch(&self, site: &Site, step: Prefetch) {
+        let server = &site.clusters[self.cluster].servers[self.server];
+        server.private.prefetch(self.private, step);
+        if let Some(module) = &server.shared {
+            module.prefetch(self.shared, step);
+        }
     }
 }
 
@@ -238,7 +276,7 @@ impl PageRequest<'_> {
             _ => Access::Exclusive,
         };
         let timeout = self.timeout(StoreKind::Private);
-        let private = if self.has_cookie {
+        let mut private = if self.has_cookie {
             let acquired = self
                 .server
                 .private
@@ -254,11 +292,11 @@ impl PageRequest<'_> {
             (_, Way::Abandon) => Ending::Abandon,
             _ => Ending::Success,
         };
-        let private = self.change(private, ending);
+        self.change(&mut private, ending);
         let released = self
             .server
             .private
-            .release(self.request, private, ending)
+            .release(self.request, &private, ending)
             .await;
         shared?;
         if released.map_err(|error| Failure::from(&error))? {
@@ -296,14 +334,14 @@ impl PageRequest<'_> {
             let size = data.facets.bytes() + devices * data.per_device.bytes();
             self.write(&mut session.item, 0, size as u32);
         }
-        let released = module.release(self.request, session, ending).await;
+        let released = module.release(self.request, &session, ending).await;
         released.map(|_| ()).map_err(|error| Failure::from(&error))
     }
 
     /// What the request puts into the private session: one more page view and its data.
-    fn change(&self, mut session: Session, ending: Ending) -> Session {
+    fn change(&self, session: &mut Session, ending: Ending) {
         if ending != Ending::Success || self.plan.way != Way::Update {
-            return session;
+            return;
         }
         let held = match Stamp::read(&session.item) {
             None => self.site.traffic.data.private.initial.bytes() as u32,
@@ -311,7 +349,6 @@ impl PageRequest<'_> {
         };
         self.write(&mut session.item, 1, held + self.plan.growth);
         session.item.set_timeout(self.timeout(StoreKind::Private));
-        session
     }
 
     fn write(&self, item: &mut Item, page_views: u32, payload: u32) {

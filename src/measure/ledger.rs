@@ -22,11 +22,10 @@ use super::integrity::{Integrity, Promise};
 use super::life::{Holder, Life};
 use super::values::Values;
 use crate::clock::Instant;
-use crate::fetch::fetch;
 use crate::providers::Detection;
 use crate::result::PageViews;
 use crate::session::observer::{Operation, Outcome, Verb};
-use crate::session::{IdMap, SessionId, StoreKind};
+use crate::session::{IdMap, IdTable, Prefetch, SessionId, StoreKind};
 use std::collections::BTreeMap;
 use std::mem::take;
 use std::time::Duration;
@@ -40,7 +39,7 @@ pub struct EndDesign {
 
 /// The ledger of one store kind.
 pub struct Ledger {
-    lives: IdMap<Life>,
+    lives: IdTable<Life>,
     releases: Releases,
     books: Books,
 }
@@ -135,7 +134,7 @@ impl Ledger {
         measured_from: Instant,
     ) -> Self {
         Self {
-            lives: IdMap::default(),
+            lives: IdTable::default(),
             releases: Releases::default(),
             books: Books {
                 kind,
@@ -151,9 +150,10 @@ impl Ledger {
     }
 
     /// Fetches what is known of a session into the processor's caches.
-    pub fn prefetch(&self, id: SessionId) {
-        if let Some(life) = self.lives.get(&id) {
-            fetch(std::ptr::from_ref(life).cast(), size_of::<Life>());
+    pub fn prefetch(&self, id: SessionId, step: Prefetch) {
+        match step {
+            Prefetch::Index => self.lives.fetch_index(&id),
+            Prefetch::Session => self.lives.fetch(&id),
         }
     }
 

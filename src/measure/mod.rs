@@ -31,7 +31,7 @@ use crate::result::{
 use crate::session::observer::{
     AcquireError, Grant, Observer, Operation, Outcome, Release, RequestNumber, ServerIndex, Verb,
 };
-use crate::session::{EndNotice, Item, SessionId, StoreKind};
+use crate::session::{EndNotice, Item, Prefetch, SessionId, StoreKind};
 use integrity::Integrity;
 use ledger::Ledger;
 use locks::{LockMeter, Queues};
@@ -380,8 +380,8 @@ impl Recorder {
 }
 
 impl Observer for Recorder {
-    fn prefetch(&self, id: SessionId) {
-        self.state.borrow().ledgers[id.kind() as usize].prefetch(id);
+    fn prefetch(&self, id: SessionId, step: Prefetch) {
+        self.state.borrow().ledgers[id.kind() as usize].prefetch(id, step);
     }
 
     fn operation(&self, operation: &Operation) {

@@ -12,7 +12,7 @@ use crate::cache::{self, Access, Cache, Sliding, WHEEL};
 use crate::clock::{self, Instant, Task};
 use crate::session::{
     Actions, EndNotice, ExpireCallback, Found, GetItem, IdHasher, Item, LockId, Minutes, Noticed,
-    RequestContext, SessionId, SessionStateStore, StoreError,
+    Prefetch, RequestContext, SessionId, SessionStateStore, StoreError,
 };
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -287,9 +287,11 @@ impl SessionStateStore for InprocStore {
         false
     }
 
-    fn prefetch(&self, id: SessionId) {
-        if let Some(entry) = self.memory.sessions.borrow().peek(&id) {
-            entry.item.fetch();
+    fn prefetch(&self, id: SessionId, step: Prefetch) {
+        let sessions = self.memory.sessions.borrow();
+        match step {
+            Prefetch::Index => sessions.fetch_index(&id),
+            Prefetch::Session => sessions.fetch(&id),
         }
     }
 

@@ -102,12 +102,21 @@ pub trait SessionStateStore {
         std::future::pending().await
     }
 
-    /// Tells that a request is about to use a session. Changes nothing; a store in memory fetches
-    /// what it will need, so that the fetches of several stores overlap.
-    fn prefetch(&self, _id: SessionId) {}
+    /// Tells that a request is about to use a session, once for each step. Changes nothing; a store in
+    /// memory fetches what it will need, so that the fetches of many sessions overlap.
+    fn prefetch(&self, _id: SessionId, _step: Prefetch) {}
 
     /// Stops pollers and subscriptions; no session end is raised after it returns (`Dispose`).
     async fn dispose(&self);
+}
+
+/// Steps in which a session in memory is fetched ahead, some milliseconds apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefetch {
+    /// What says where the session is.
+    Index,
+    /// The session.
+    Session,
 }
 
 /// What a store answers to a get.

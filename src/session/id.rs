@@ -1,6 +1,6 @@
 //! Names of sessions as they stand in a store.
 
-use crate::quantity::mix;
+use crate::table::Table;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -116,6 +116,9 @@ impl Hash for SessionId {
 /// A map by session id whose order depends on nothing but its history, as virtual time needs.
 pub type IdMap<V> = HashMap<SessionId, V, BuildHasherDefault<IdHasher>>;
 
+/// A map by session id for all sessions of a site; its order depends on nothing but its history.
+pub type IdTable<V> = Table<SessionId, V, BuildHasherDefault<IdHasher>>;
+
 /// Spreads the bits of one id.
 #[derive(Debug, Default)]
 pub struct IdHasher(u64);
@@ -132,7 +135,10 @@ impl Hasher for IdHasher {
     }
 
     fn write_u64(&mut self, number: u64) {
-        self.0 = mix(self.0 ^ number);
+        /// 2⁶⁴ divided by the golden ratio (D. Knuth, "The Art of Computer Programming", volume 3, 6.4).
+        const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+        // Ids are random numbers already; only those of tests are not.
+        self.0 = (self.0.rotate_left(32) ^ number).wrapping_mul(SPREAD);
     }
 }
 

@@ -15,10 +15,10 @@ pub mod stamp;
 pub mod value;
 
 pub use contract::{
-    Actions, EndNotice, ExpireCallback, Found, GetItem, LockId, Noticed, RequestContext,
+    Actions, EndNotice, ExpireCallback, Found, GetItem, LockId, Noticed, Prefetch, RequestContext,
     SessionStateStore, StoreError,
 };
-pub use id::{IdHasher, IdMap, SessionId, StoreKind};
+pub use id::{IdHasher, IdMap, IdTable, SessionId, StoreKind};
 pub use item::{Item, Minutes};
 pub use stamp::Stamp;
 pub use value::Value;

@@ -8,7 +8,9 @@
 //! whole number of polls however short the lock was held, and whoever polls first after a release
 //! is served first, however long others have waited.
 
-use super::contract::{Found, GetItem, LockId, RequestContext, SessionStateStore, StoreError};
+use super::contract::{
+    Found, GetItem, LockId, Prefetch, RequestContext, SessionStateStore, StoreError,
+};
 use super::id::IdMap;
 use super::observer::{
     AcquireError, Grant, Observer, Operation, Outcome, Release, RequestNumber, ServerIndex, Verb,
@@ -200,7 +202,7 @@ impl SessionStateModule {
                                 return Err(wait.give_up(error.into()));
                             }
                         }
-                        wait.until_next_poll().await?;
+                        Box::pin(wait.until_next_poll()).await?;
                         continue;
                     }
                 };
@@ -221,9 +223,9 @@ impl SessionStateModule {
     }
 
     /// Tells that a request is about to use a session.
-    pub fn prefetch(&self, id: SessionId) {
-        self.store.prefetch(id);
-        self.observer.prefetch(id);
+    pub fn prefetch(&self, id: SessionId, step: Prefetch) {
+        self.store.prefetch(id, step);
+        self.observer.prefetch(id, step);
     }
 
     /// Gives a session back (facts §2.3). Returns whether it is in the store now, so that the
@@ -233,16 +235,16 @@ impl SessionStateModule {
     /// The store failed; what it did is unknown, and the lock may remain.
     #[allow(
         clippy::manual_async_fn,
-        reason = "an async function keeps its arguments twice, and a session is large"
+        reason = "an async function keeps its arguments twice"
     )]
     pub fn release(
         &self,
         request: &Request,
-        session: Session,
+        session: &Session,
         ending: Ending,
     ) -> impl Future<Output = Result<bool, StoreError>> {
         async move {
-            let Session { id, item, .. } = &session;
+            let Session { id, item, .. } = session;
             let untouched = !item.dirty() && item.timeout() == session.timeout_found;
             if session.access == Access::ReadOnly && session.in_store {
                 return Ok(true);

@@ -3,7 +3,7 @@
 //! The module and the visitors call these; `measure/` implements them. Everything is told as it
 //! happens, on the engine's one thread, so an observer must be quick and must not call back.
 
-use super::{Item, Minutes, SessionId};
+use super::{Item, Minutes, Prefetch, SessionId};
 use crate::clock::Instant;
 
 /// One CD server of one cluster, as an index into whatever the observer keeps per server.
@@ -173,7 +173,7 @@ pub enum AcquireError {
 pub trait Observer {
     /// A request is about to use a session. Changes nothing; see
     /// [`SessionStateStore::prefetch`](super::SessionStateStore::prefetch).
-    fn prefetch(&self, _id: SessionId) {}
+    fn prefetch(&self, _id: SessionId, _step: Prefetch) {}
     /// An operation ended.
     fn operation(&self, operation: &Operation);
     /// A request found its session locked for the first time and starts to wait.

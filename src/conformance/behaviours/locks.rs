@@ -282,7 +282,7 @@ async fn count_up(module: &SessionStateModule, id: SessionId) -> Probed {
     // Long enough for others to come in between, if they can.
     sleep(Duration::from_millis(2)).await;
     session.item.set("count", Value::Int32(count + 1));
-    module.release(&request, session, Ending::Success).await?;
+    module.release(&request, &session, Ending::Success).await?;
     Ok(module.end_request(&request, id).await?)
 }
 

@@ -111,7 +111,7 @@ impl SessionStateStore for FakeStore {
         self.call(Verb::EndRequest)
     }
 
-    fn prefetch(&self, id: SessionId) {
+    fn prefetch(&self, id: SessionId, _: Prefetch) {
         self.asked_for.borrow_mut().push(id);
     }
 
@@ -256,7 +256,9 @@ fn what_is_fetched_ahead_is_what_the_request_then_asks_for() {
         let browser = Browser::new(contact, 2, 0);
         browser.cookie.set(Some(browser.id_number()));
         browser.affinity.set(Some(0));
-        fetch_announced(&site, browser.announcement().unwrap());
+        let ahead = FetchAhead::default();
+        ahead.announced(&site, &[browser.announcement().unwrap()]);
+        ahead.announced(&site, &[]);
         let plan = RequestPlan {
             way: Way::Update,
             work: Duration::ZERO,
@@ -268,7 +270,9 @@ fn what_is_fetched_ahead_is_what_the_request_then_asks_for() {
     .unwrap();
     for store in stores {
         let asked_for = store.asked_for.take();
-        assert_eq!(asked_for.len(), 2);
-        assert_eq!(asked_for[0], asked_for[1]);
+        let [index, session, asked] = asked_for[..] else {
+            panic!("{asked_for:?}");
+        };
+        assert_eq!([index, session], [asked; 2]);
     }
 }

@@ -11,7 +11,6 @@ use crate::measure::integrity::{Integrity, Promise};
 use crate::measure::life::{Holder, Life};
 use crate::session::observer::{Grant, Release, RequestNumber, Written};
 use crate::session::{Item, Minutes, SessionId, Stamp, StoreKind};
-use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 /// What an acknowledged write says about the content of the store.
@@ -46,7 +45,7 @@ impl Ledger {
     pub fn granted(&mut self, grant: &Grant<'_>, integrity: &mut Integrity) {
         let stamp = grant.item.and_then(Stamp::read);
         let life = match stamp.is_some() || grant.exclusive {
-            true => self.lives.entry(grant.id).or_default(),
+            true => self.lives.get_or_default(grant.id),
             false => match self.lives.get_mut(&grant.id) {
                 Some(life) => life,
                 None => return,
@@ -87,11 +86,8 @@ impl Ledger {
     ) -> Option<Duration> {
         let overtaken = self.releases.answered(release.request);
         let seen = overtaken.is_some_and(|leaving| leaving.seen);
-        let mut entry = match self.lives.entry(release.id) {
-            Entry::Occupied(entry) => entry,
-            Entry::Vacant(entry) => entry.insert_entry(Life::default()),
-        };
-        let (life, books) = (entry.get_mut(), &mut self.books);
+        let life = self.lives.get_or_default(release.id);
+        let books = &mut self.books;
         let mut lawful = overtaken.is_some();
         let mut held = overtaken.map(|leaving| release.sent.since(leaving.holder.since));
         if let Some(holder) = life.holder
@@ -136,7 +132,7 @@ impl Ledger {
         }
         // A lock that was taken without a session ever being written leaves nothing behind.
         if !life.born && life.holder.is_none() && life.possible.is_none() {
-            entry.remove();
+            self.lives.remove(&release.id);
         }
         held
     }

@@ -8,7 +8,7 @@ use crate::clock::Instant;
 use crate::measure::integrity::{Integrity, LATE, Promise};
 use crate::measure::life::Life;
 use crate::providers::Detection;
-use crate::session::{EndNotice, IdMap, Noticed, SessionId, Stamp};
+use crate::session::{EndNotice, IdMap, IdTable, Noticed, SessionId, Stamp};
 use std::time::Duration;
 
 /// Store servers count a TTL in whole milliseconds of a clock that they read once per turn of their
@@ -192,7 +192,7 @@ impl Ledger {
 
 /// Finds the life that an end belongs to: the one in its data, or else the one that waits longest.
 fn find<'a>(
-    lives: &'a mut IdMap<Life>,
+    lives: &'a mut IdTable<Life>,
     superseded: &'a mut IdMap<Vec<Life>>,
     id: SessionId,
     stamp: Option<Stamp>,

@@ -234,7 +234,7 @@ impl Bench {
     /// Releases a session, and returns what the store was asked for that, and the answer.
     async fn release(&self, session: Session, ending: Ending) -> (Vec<Verb>, bool) {
         let before = self.store.calls.borrow().len();
-        let kept = self.module.release(&request(1), session, ending).await;
+        let kept = self.module.release(&request(1), &session, ending).await;
         (self.verbs().split_off(before), kept.unwrap())
     }
 
@@ -699,7 +699,7 @@ fn a_release_that_fails_is_told_all_the_same() {
         let session = bench.take().await;
         bench.store.failing.set(true);
         let request = request(1);
-        let result = bench.module.release(&request, session, Ending::Success);
+        let result = bench.module.release(&request, &session, Ending::Success);
         assert!(result.await.is_err());
         assert_eq!(bench.seen.released.get(), 1);
     });
