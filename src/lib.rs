@@ -16,6 +16,10 @@ pub mod result;
 pub mod scenario;
 pub mod servers;
 pub mod session;
+pub mod table;
 pub mod topology;
 pub mod traffic;
 pub mod usage;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
