@@ -353,7 +353,10 @@ pub fn run_virtual<T: 'static>(
     let mut context = Context::from_waker(Waker::noop());
     loop {
         executor.run_tasks(usize::MAX);
-        if let Poll::Ready(value) = main.as_mut().poll(&mut context) {
+        // Asked first: a poll would keep the waker anew at every event.
+        if main.is_finished()
+            && let Poll::Ready(value) = main.as_mut().poll(&mut context)
+        {
             return Ok((value, executor.trace.get()));
         }
         if !executor.jump() {

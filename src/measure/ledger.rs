@@ -40,6 +40,8 @@ pub struct EndDesign {
 /// The ledger of one store kind.
 pub struct Ledger {
     lives: IdTable<Life>,
+    /// With so many lives it is worth while to look for old ones.
+    grown: usize,
     releases: Releases,
     books: Books,
 }
@@ -51,6 +53,8 @@ struct Books {
     design: EndDesign,
     /// Earlier lives of sessions that live again, and whose end has not come yet.
     superseded: IdMap<Vec<Life>>,
+    /// How many, of all sessions.
+    superseded_lives: usize,
     due: DueCounts,
     counts: Counts,
     page_views: PageViews,
@@ -135,12 +139,14 @@ impl Ledger {
     ) -> Self {
         Self {
             lives: IdTable::default(),
+            grown: closing::FEW,
             releases: Releases::default(),
             books: Books {
                 kind,
                 minute,
                 design,
                 superseded: IdMap::default(),
+                superseded_lives: 0,
                 due: DueCounts::default(),
                 counts: Counts::default(),
                 page_views: PageViews::default(),

@@ -77,7 +77,6 @@ struct State {
     ledgers: [Ledger; 2],
     integrity: Integrity,
     timeline: TimelineMeter,
-    steps: u64,
 }
 
 /// One store kind as one CD server sees it.
@@ -133,9 +132,6 @@ pub struct Recorded {
     pub in_progress: (f64, f64),
 }
 
-/// How often old sessions are forgotten, in seconds.
-const FORGET_EVERY: u64 = 60;
-
 impl Recorder {
     /// A recorder for one run.
     #[must_use]
@@ -154,7 +150,6 @@ impl Recorder {
             ledgers: StoreKind::ALL.map(ledger),
             integrity: Integrity::default(),
             timeline: TimelineMeter::default(),
-            steps: 0,
         };
         Self {
             measured_until: Cell::new(until),
@@ -224,12 +219,10 @@ impl Recorder {
         state
             .timeline
             .push(requests, state.queues.waiting(), private, shared);
-        state.steps += 1;
-        if state.steps.is_multiple_of(FORGET_EVERY) {
-            state
-                .ledgers
-                .iter_mut()
-                .for_each(|ledger| ledger.forget_old(now, &mut state.integrity));
+        for ledger in &mut state.ledgers {
+            if ledger.has_grown() {
+                ledger.forget_old(now, &mut state.integrity);
+            }
         }
         Live {
             requests: requests.done,

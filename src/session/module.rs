@@ -173,51 +173,52 @@ impl SessionStateModule {
             let mut created = false;
             loop {
                 polls += 1;
-                let (answer, called) = self.get(request, id, access, timeout).await;
-                let asked = *asked.get_or_insert(called.started);
-                let answer = match answer {
-                    Ok(answer) => answer,
-                    Err(error) => return Err(wait.give_up(error.into())),
-                };
-                let found = match answer {
-                    GetItem::Found(found) => Some(found),
-                    GetItem::Missing if access == Access::Exclusive && !created => {
-                        // Concurrent first requests queue up behind the lock of an empty session.
-                        created = true;
-                        // Boxed, as all that is rare: a request under way takes little memory then.
-                        let creating = Box::pin(self.create_uninitialized(request, id, timeout));
-                        if let (Err(error), _) = creating.await {
-                            return Err(wait.give_up(error.into()));
+                // In a block, so that a request that waits does not keep the answer.
+                let locked = 'locked: {
+                    let (answer, called) = self.get(request, id, access, timeout).await;
+                    let asked = *asked.get_or_insert(called.started);
+                    let found = match answer {
+                        Ok(GetItem::Found(found)) => Some(found),
+                        Ok(GetItem::Missing) if access == Access::Exclusive && !created => {
+                            break 'locked None;
                         }
-                        continue;
-                    }
-                    GetItem::Missing => None,
-                    GetItem::Locked { age, lock } => {
-                        if age >= self.constants.steal_after {
-                            let stealing = self.release_lock(request, id, &lock, timeout);
-                            let (stolen, called) = Box::pin(stealing).await;
-                            self.observer
-                                .stolen(self.server, request.number, id, called.done);
-                            if let Err(error) = stolen {
-                                return Err(wait.give_up(error.into()));
-                            }
-                        }
-                        Box::pin(wait.until_next_poll()).await?;
-                        continue;
-                    }
+                        Ok(GetItem::Missing) => None,
+                        Ok(GetItem::Locked { age, lock }) => break 'locked Some((age, lock)),
+                        Err(error) => return Err(wait.give_up(error.into())),
+                    };
+                    let session = session(id, access, timeout, found);
+                    self.observer.granted(&Grant {
+                        server: self.server,
+                        request: request.number,
+                        id,
+                        exclusive: session.lock.is_some(),
+                        asked,
+                        granted: called.done,
+                        polls,
+                        item: (!session.is_new).then_some(&session.item),
+                    });
+                    return Ok(session);
                 };
-                let session = session(id, access, timeout, found);
-                self.observer.granted(&Grant {
-                    server: self.server,
-                    request: request.number,
-                    id,
-                    exclusive: session.lock.is_some(),
-                    asked,
-                    granted: called.done,
-                    polls,
-                    item: (!session.is_new).then_some(&session.item),
-                });
-                return Ok(session);
+                // Boxed, as all that is rare: a request under way takes little memory then.
+                let Some((age, lock)) = locked else {
+                    // Concurrent first requests queue up behind the lock of an empty session.
+                    created = true;
+                    let creating = Box::pin(self.create_uninitialized(request, id, timeout));
+                    if let (Err(error), _) = creating.await {
+                        return Err(wait.give_up(error.into()));
+                    }
+                    continue;
+                };
+                if age >= self.constants.steal_after {
+                    let stealing = Box::pin(self.release_lock(request, id, &lock, timeout));
+                    let (stolen, called) = stealing.await;
+                    self.observer
+                        .stolen(self.server, request.number, id, called.done);
+                    if let Err(error) = stolen {
+                        return Err(wait.give_up(error.into()));
+                    }
+                }
+                Box::pin(wait.until_next_poll()).await?;
             }
         }
     }

@@ -13,8 +13,23 @@ use std::time::Duration;
 /// How long an ended session is remembered, so that a second end or a use after it is recognised.
 const REMEMBERED: Duration = Duration::from_secs(120);
 
+/// Lives that are kept whether old or not.
+pub(super) const FEW: usize = 4096;
+
 impl Ledger {
-    /// Forgets sessions that ended long ago, so that memory does not grow with the run.
+    /// Whether there are so many more lives than after the last time that old ones were forgotten, that
+    /// it is worth while to look at all of them once more.
+    #[must_use]
+    pub fn has_grown(&self) -> bool {
+        self.held() >= self.grown
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.lives.len() + self.books.superseded_lives
+    }
+
+    /// Forgets sessions that ended long ago, so that memory does not grow with the run: with
+    /// [`has_grown`](Self::has_grown) there are at most twice as many lives as are not old.
     pub fn forget_old(&mut self, now: Instant, integrity: &mut Integrity) {
         let (minute, raises) = (self.books.minute, self.books.design.detection.is_some());
         let over = |life: &Life| match life.ends {
@@ -34,6 +49,8 @@ impl Ledger {
             old.extend(over.map(|life| (*id, life)));
             !lives.is_empty()
         });
+        self.books.superseded_lives = self.books.superseded.values().map(Vec::len).sum();
+        self.grown = FEW.max(2 * self.held());
         for (id, life) in old {
             self.close(id, &life, now, integrity);
         }

@@ -243,6 +243,7 @@ impl Books {
         let old = std::mem::replace(life, new);
         if old.born {
             self.superseded.entry(id).or_default().push(old);
+            self.superseded_lives += 1;
         }
     }
 

@@ -1,6 +1,7 @@
 //! The end of the books: what never ended, what became of page views, what may be forgotten.
 
 use super::*;
+use crate::measure::ledger::closing::FEW;
 
 #[test]
 fn a_session_that_is_due_and_has_not_ended_is_missed() {
@@ -148,6 +149,21 @@ fn a_session_that_ended_is_forgotten_after_two_minutes() {
     assert_eq!(book.ledger.lives.len(), 1);
     book.forget_old(at(181));
     assert_eq!(book.ledger.lives.len(), 0);
+}
+
+#[test]
+fn however_often_a_session_lives_few_of_its_lives_are_remembered() {
+    let mut book = Book::new();
+    for life in 0..10_000 {
+        let start = 100 * life;
+        book.writes(life, at(start), stamp(life, 1));
+        book.ends_and_commits(at(start + 60), stamp(life, 1));
+        if book.ledger.has_grown() {
+            book.forget_old(at(start + 61));
+        }
+    }
+    assert!(book.ledger.held() <= FEW, "{}", book.ledger.held());
+    assert_eq!(book.finish(at(1_000_000)).ended_once, 10_000);
 }
 
 #[test]
