@@ -14,7 +14,7 @@ use std::time::Duration;
 const REMEMBERED: Duration = Duration::from_secs(120);
 
 /// Lives that are kept whether old or not.
-pub(super) const FEW: usize = 4096;
+pub(super) const FEW: usize = 1024;
 
 impl Ledger {
     /// Whether there are so many more lives than after the last time that old ones were forgotten, that
