@@ -127,7 +127,7 @@ fn wait_on(
         let session = module.acquire(&page, id(7), access, TIMEOUT).await.unwrap();
         got.borrow_mut().push(number);
         module
-            .release(&page, session, Ending::Success)
+            .release(&page, &session, Ending::Success)
             .await
             .unwrap();
         module.end_request(&page, id(7)).await.unwrap();

@@ -30,7 +30,7 @@ async fn clean(module: &SessionStateModule, number: u64) -> u32 {
     let acquired = module.acquire(&request, id(1), Access::Exclusive, TIMEOUT);
     let session = acquired.await.unwrap();
     module
-        .release(&request, session, Ending::Success)
+        .release(&request, &session, Ending::Success)
         .await
         .unwrap();
     module.end_request(&request, id(1)).await.unwrap();
@@ -59,7 +59,7 @@ fn waiting_for_a_lock_costs_one_more_every_half_second() {
         // Between the second poll, at 500 ms, and the third.
         sleep(Duration::from_millis(750)).await;
         module
-            .release(&holder, held, Ending::Success)
+            .release(&holder, &held, Ending::Success)
             .await
             .unwrap();
         // Two gets in vain, then the two commands of a clean request. The server ran the holder's

@@ -314,7 +314,7 @@ fn a_request_takes_two_round_trips_dirty_or_clean() {
             if dirty {
                 session.item.set("page", Value::Int32(1));
             }
-            let release = module.release(&request, session, Ending::Success);
+            let release = module.release(&request, &session, Ending::Success);
             release.await.unwrap();
             module.end_request(&request, id(1)).await.unwrap();
             let Some(expected) = round_trips else {

@@ -74,6 +74,17 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// # Errors
 /// [`Elapsed`] when the limit passed first; the future is dropped.
 pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+    timeout_at(now() + limit, future).await
+}
+
+/// Waits for a future, but no longer than until a deadline that has not passed yet.
+///
+/// # Errors
+/// [`Elapsed`] when the deadline passed first; the future is dropped.
+pub async fn timeout_at<T>(
+    deadline: Instant,
+    future: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
     let mut future = pin!(future);
     let mut limiting = None;
     std::future::poll_fn(|context| {
@@ -84,7 +95,7 @@ pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Res
         let Some(sleep) = &mut limiting else {
             // The first time nothing can have passed yet: the timer is set without asking the time
             // once more.
-            let mut first = sleep(limit);
+            let mut first = sleep_until(deadline);
             first.register(context);
             limiting = Some(first);
             return Poll::Pending;

@@ -12,6 +12,7 @@
 use super::{Item, Minutes, SessionId};
 use crate::clock::Instant;
 use async_trait::async_trait;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
@@ -163,6 +164,17 @@ pub enum LockId {
     Cookie(u64),
     /// A text, as Redis lock values are.
     Text(Rc<str>),
+}
+
+impl LockId {
+    /// As text, as a store writes it.
+    #[must_use]
+    pub fn as_text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Cookie(cookie) => cookie.to_string().into(),
+            Self::Text(text) => text.as_ref().into(),
+        }
+    }
 }
 
 impl fmt::Display for LockId {

@@ -208,9 +208,9 @@ mod tests {
             for layout in [Layout::V5, Layout::V2To4] {
                 let keys = layout.keys(&name, id);
                 for key in [
-                    &keys.lock,
-                    &keys.data,
-                    &keys.timeout,
+                    keys.lock(),
+                    keys.data(),
+                    keys.timeout(),
                     &keys.shadow(),
                     &keys.end_claim(),
                     &keys.poller_lock(),
@@ -234,7 +234,7 @@ mod tests {
         let ours = Application::new("site", "").unwrap();
         let theirs = Application::new("site", "other").unwrap();
         let keys = Layout::V5.keys(&theirs.of(StoreKind::Private), SessionId::private(ID));
-        assert_eq!(ours.owner(&keys.data), None);
+        assert_eq!(ours.owner(keys.data()), None);
         assert_eq!(ours.owner("{site_private_cart}_Data"), None);
         assert_eq!(ours.owner("site_private"), None);
         assert_eq!(ours.owner("{site_private}_cart_Marker"), None);
@@ -246,7 +246,7 @@ mod tests {
         let layout = Layout::V1(V1::From4);
         for id in [SessionId::private(ID), SessionId::shared(ID)] {
             let keys = layout.keys(&application.of(id.kind()), id);
-            for key in [&keys.lock, &keys.data, &keys.timeout] {
+            for key in [keys.lock(), keys.data(), keys.timeout()] {
                 assert_eq!(application.owner(key), Some(Owner::Session(id)), "{key}");
             }
         }
@@ -280,6 +280,6 @@ mod tests {
         let id = SessionId::shared(ID);
         let keys = Layout::V5.keys("site", id);
         assert_eq!(shadow_owner("site", &keys.shadow()), Some(id));
-        assert_eq!(shadow_owner("site", &keys.timeout), None);
+        assert_eq!(shadow_owner("site", keys.timeout()), None);
     }
 }

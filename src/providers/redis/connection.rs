@@ -59,10 +59,11 @@ impl Node {
         request: &'a RequestContext,
         command: &'a Cmd,
         asking: bool,
+        started: Instant,
         limits: &'a Limits,
     ) -> impl Future<Output = Result<Value, Failure>> + use<'a> {
         let next = (self.next.get() + 1) % self.links.len();
-        self.links[self.next.replace(next)].send(request, command, asking, limits)
+        self.links[self.next.replace(next)].send(request, command, asking, started, limits)
     }
 }
 
@@ -123,8 +124,10 @@ impl Connections {
         request: &RequestContext,
         command: &Cmd,
     ) -> Result<Value, StoreError> {
-        self.trying(request, async || self.attempt(request, command).await)
-            .await
+        self.trying(request, async |started| {
+            self.attempt(request, command, started).await
+        })
+        .await
     }
 
     /// Sends a command to one server, whatever its keys, and again by the retry rule.
@@ -137,13 +140,14 @@ impl Connections {
         request: &RequestContext,
         command: &Cmd,
     ) -> Result<Value, StoreError> {
-        self.trying(request, async || {
-            let node = self.node(at);
-            let answer = node.send(request, command, false, &self.limits).await;
+        self.trying(request, async |started| {
+            let (node, limits) = (self.node(at), &self.limits);
+            let answer = node.send(request, command, false, started, limits).await;
             match answer {
                 Err(Failure::Broken(_)) => {
                     count(&request.retries);
-                    node.send(request, command, false, &self.limits).await
+                    node.send(request, command, false, clock::now(), limits)
+                        .await
                 }
                 other => other,
             }
@@ -165,10 +169,10 @@ impl Connections {
         // Put together at once, so that nobody keeps keys and arguments while the server works.
         let by_hash = script.evalsha(keys, arguments);
         async move {
-            let attempt = async || match self.attempt(request, &by_hash).await {
+            let attempt = async |started| match self.attempt(request, &by_hash, started).await {
                 Err(Failure::UnknownScript) => {
                     let by_text = script.eval(&by_hash);
-                    Box::pin(self.attempt(request, &by_text)).await
+                    Box::pin(self.attempt(request, &by_text, clock::now())).await
                 }
                 other => other,
             };
@@ -179,11 +183,11 @@ impl Connections {
     async fn trying(
         &self,
         request: &RequestContext,
-        attempt: impl AsyncFn() -> Result<Value, Failure>,
+        attempt: impl AsyncFn(Instant) -> Result<Value, Failure>,
     ) -> Result<Value, StoreError> {
         let started = clock::now();
         self.open_still()?;
-        match attempt().await {
+        match attempt(started).await {
             Ok(value) => Ok(value),
             // Boxed, as all that is rare here: every operation would carry its bytes.
             Err(failure) => Box::pin(self.retrying(request, started, failure, attempt)).await,
@@ -197,7 +201,7 @@ impl Connections {
         request: &RequestContext,
         started: Instant,
         mut failure: Failure,
-        attempt: impl AsyncFn() -> Result<Value, Failure>,
+        attempt: impl AsyncFn(Instant) -> Result<Value, Failure>,
     ) -> Result<Value, StoreError> {
         let mut wait = FIRST_WAIT;
         loop {
@@ -210,7 +214,7 @@ impl Connections {
             wait = LATER_WAIT;
             count(&request.retries);
             self.open_still()?;
-            match attempt().await {
+            match attempt(clock::now()).await {
                 Ok(value) => return Ok(value),
                 Err(again) => failure = again,
             }
@@ -225,12 +229,18 @@ impl Connections {
     }
 
     /// One attempt at the master of the command's key.
-    async fn attempt(&self, request: &RequestContext, command: &Cmd) -> Result<Value, Failure> {
+    async fn attempt(
+        &self,
+        request: &RequestContext,
+        command: &Cmd,
+        started: Instant,
+    ) -> Result<Value, Failure> {
         let node = match self.topology.master_for(command) {
             Some(at) => self.node(&at),
             None => Box::pin(self.find_node(command)).await?,
         };
-        match node.send(request, command, false, &self.limits).await {
+        let limits = &self.limits;
+        match node.send(request, command, false, started, limits).await {
             Ok(value) => Ok(value),
             Err(Failure::UnknownScript) => Err(Failure::UnknownScript),
             Err(failure) => Box::pin(self.elsewhere(request, command, node, failure)).await,
@@ -275,7 +285,8 @@ impl Connections {
                 _ => return Err(failure),
             }
             count(&request.retries);
-            match node.send(request, command, asking, &self.limits).await {
+            let (now, limits) = (clock::now(), &self.limits);
+            match node.send(request, command, asking, now, limits).await {
                 Ok(value) => return Ok(value),
                 Err(again) => failure = again,
             }

@@ -136,7 +136,7 @@ impl ExpiredSessions for Index {
                 .eval(
                     &request,
                     &CLAIM,
-                    &[&keys.poller_lock(), &keys.data],
+                    &[&keys.poller_lock(), keys.data()],
                     &[cookie.as_bytes(), LOCK_SECONDS],
                 )
                 .await?;

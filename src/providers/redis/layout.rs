@@ -11,6 +11,7 @@ use crate::session::item::DecodeError;
 use crate::session::{Item, Minutes, SessionId, Value};
 use redis::Value as Reply;
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Name of the value that marks a session as uninitialised.
 const ACTIONS: &str = "SessionStateActions";
@@ -96,33 +97,59 @@ pub type Argument<'a> = Cow<'a, [u8]>;
 /// The keys of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
-    /// The lock.
-    pub lock: String,
-    /// The data.
-    pub data: String,
-    /// The timeout in seconds.
-    pub timeout: String,
-    /// What all keys of the session begin with.
-    stem: String,
+    /// All keys in a row: one allocation, since this is on the way of every operation.
+    text: String,
+    /// Length of what all keys of the session begin with.
+    stem: usize,
+    /// How the lock's, the data's and the timeout's key end.
+    suffixes: [&'static str; 3],
 }
 
 impl Keys {
+    /// The lock.
+    #[must_use]
+    pub fn lock(&self) -> &str {
+        self.key(0)
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn data(&self) -> &str {
+        self.key(1)
+    }
+
+    /// The timeout in seconds.
+    #[must_use]
+    pub fn timeout(&self) -> &str {
+        self.key(2)
+    }
+
     /// The shadow that expires first, for `redis_keyspace`; a session's second, for `redis_markers`.
     #[must_use]
     pub fn shadow(&self) -> String {
-        [self.stem.as_str(), SHADOW].concat()
+        self.other(SHADOW)
     }
 
     /// The poller's lock, for `redis_index`.
     #[must_use]
     pub fn poller_lock(&self) -> String {
-        [self.stem.as_str(), POLLER_LOCK].concat()
+        self.other(POLLER_LOCK)
     }
 
     /// The claim on the session's end, for `redis_keyspace`.
     #[must_use]
     pub fn end_claim(&self) -> String {
-        [self.stem.as_str(), END_CLAIM].concat()
+        self.other(END_CLAIM)
+    }
+
+    fn key(&self, at: usize) -> &str {
+        let length = |suffix: &&str| self.stem + suffix.len();
+        let start: usize = self.suffixes[..at].iter().map(length).sum();
+        &self.text[start..start + length(&self.suffixes[at])]
+    }
+
+    fn other(&self, suffix: &str) -> String {
+        [&self.text[..self.stem], suffix].concat()
     }
 }
 
@@ -156,21 +183,30 @@ impl Layout {
     /// The keys of a session.
     #[must_use]
     pub fn keys(self, application: &str, id: SessionId) -> Keys {
-        let [lock, data, timeout] = match self {
+        let suffixes = match self {
             Self::V5 | Self::Sitecore { .. } => V5,
             Self::V2To4 | Self::V1(_) => V2_TO_4,
         };
-        // One formatted stem for all keys: this is on the way of every operation.
-        let stem = match self.braces() {
-            true => format!("{{{application}_{id}}}"),
-            false => format!("{application}_{id}"),
+        let (open, close) = match self.braces() {
+            true => ("{", "}"),
+            false => ("", ""),
         };
-        let key = |suffix| [stem.as_str(), suffix].concat();
+        /// An id, braces, and the longest suffix.
+        const ROOM: usize = 36 + 3 + "_SessionStateItemCollection".len();
+        let mut text = String::with_capacity(3 * (application.len() + ROOM));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{open}{application}_{id}{close}");
+        let stem = text.len();
+        for (at, suffix) in suffixes.into_iter().enumerate() {
+            if at > 0 {
+                text.extend_from_within(..stem);
+            }
+            text.push_str(suffix);
+        }
         Keys {
-            lock: key(lock),
-            data: key(data),
-            timeout: key(timeout),
+            text,
             stem,
+            suffixes,
         }
     }
 
@@ -181,7 +217,7 @@ impl Layout {
             Self::V5 | Self::Sitecore { .. } => "GET",
             Self::V2To4 | Self::V1(_) => "HGETALL",
         };
-        redis::cmd(name).arg(&keys.data).take()
+        redis::cmd(name).arg(keys.data()).take()
     }
 
     /// Arguments of the script that writes a session unconditionally; `None` when nothing is
@@ -328,27 +364,30 @@ mod tests {
     fn keys_of_layout_5_are_the_genuine_ones() {
         let keys = Layout::V5.keys("/", SessionId::private(ID));
         let id = "aaaaaaaaaaaaaaaaaaaaaaah";
-        assert_eq!(keys.lock, format!("{{/_{id}}}_WriteLock"));
-        assert_eq!(keys.data, format!("{{/_{id}}}_SessionStateItemCollection"));
-        assert_eq!(keys.timeout, format!("{{/_{id}}}_SessionTimeout"));
+        assert_eq!(keys.lock(), format!("{{/_{id}}}_WriteLock"));
+        assert_eq!(
+            keys.data(),
+            format!("{{/_{id}}}_SessionStateItemCollection")
+        );
+        assert_eq!(keys.timeout(), format!("{{/_{id}}}_SessionTimeout"));
     }
 
     #[test]
     fn keys_of_layouts_2_to_4_are_the_genuine_ones() {
         let keys = Layout::V2To4.keys("/", SessionId::private(ID));
         let id = "aaaaaaaaaaaaaaaaaaaaaaah";
-        assert_eq!(keys.lock, format!("{{/_{id}}}_Write_Lock"));
-        assert_eq!(keys.data, format!("{{/_{id}}}_Data"));
-        assert_eq!(keys.timeout, format!("{{/_{id}}}_Internal"));
+        assert_eq!(keys.lock(), format!("{{/_{id}}}_Write_Lock"));
+        assert_eq!(keys.data(), format!("{{/_{id}}}_Data"));
+        assert_eq!(keys.timeout(), format!("{{/_{id}}}_Internal"));
     }
 
     #[test]
     fn keys_of_versions_1_have_no_braces() {
         let keys = Layout::V1(V1::From4).keys("/", SessionId::private(ID));
         let id = "aaaaaaaaaaaaaaaaaaaaaaah";
-        assert_eq!(keys.lock, format!("/_{id}_Write_Lock"));
-        assert_eq!(keys.data, format!("/_{id}_Data"));
-        assert_eq!(keys.timeout, format!("/_{id}_Internal"));
+        assert_eq!(keys.lock(), format!("/_{id}_Write_Lock"));
+        assert_eq!(keys.data(), format!("/_{id}_Data"));
+        assert_eq!(keys.timeout(), format!("/_{id}_Internal"));
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl Link {
         }
     }
 
-    /// Sends a command; with `asking` as one whose slot is on its way to this server.
+    /// Sends a command, whose time counts from `started`; with `asking` as one whose slot is on its way
+    /// to this server.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -59,6 +60,7 @@ impl Link {
         request: &RequestContext,
         command: &Cmd,
         asking: bool,
+        started: Instant,
         limits: &Limits,
     ) -> Result<Value, Failure> {
         // The number of the connection, and the bytes that went out and came back.
@@ -80,7 +82,7 @@ impl Link {
             traffic.set(Some((number, bytes, received)));
             value.extract_error().map_err(Failure::from)
         });
-        let result = clock::timeout(limits.operation, sending)
+        let result = clock::timeout_at(started + limits.operation, sending)
             .await
             .unwrap_or(Err(Failure::TimedOut));
         if let Some((number, sent, received)) = traffic.get() {

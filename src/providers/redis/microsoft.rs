@@ -169,13 +169,13 @@ impl MicrosoftStore {
         lock: &LockId,
     ) -> impl Future<Output = Result<(), StoreError>> + use<'a> {
         let keys = self.keys(id);
-        let lock = lock.to_string();
+        let lock = lock.as_text();
         let seconds = self.seconds(self.seat.timeout).to_string();
         self.eval(
             request,
             id,
             &self.layout.scripts().release,
-            &[&keys.lock, &keys.data, &keys.timeout],
+            &[keys.lock(), keys.data(), keys.timeout()],
             &[lock.as_bytes(), seconds.as_bytes()],
         )
         .map_ok(drop)
@@ -198,7 +198,7 @@ impl MicrosoftStore {
             request,
             id,
             script,
-            &[&keys.data, &keys.timeout],
+            &[keys.data(), keys.timeout()],
             &arguments,
         )
         .await
@@ -216,7 +216,7 @@ impl MicrosoftStore {
                 request,
                 id,
                 &self.layout.scripts().read,
-                &[&keys.lock, &keys.data, &keys.timeout],
+                &[keys.lock(), keys.data(), keys.timeout()],
                 &[],
             )
         };
@@ -245,7 +245,7 @@ impl MicrosoftStore {
                 request,
                 id,
                 &self.layout.scripts().take_lock,
-                &[&keys.lock, &keys.data, &keys.timeout],
+                &[keys.lock(), keys.data(), keys.timeout()],
                 &[ticks.as_bytes(), lifetime.as_bytes()],
             )
         };
@@ -273,7 +273,7 @@ impl MicrosoftStore {
         } else {
             let [holder, data, timeout] = elements(reply)?;
             let holder = text(&holder);
-            let taken = holder != lock.to_string();
+            let taken = holder != lock.as_text();
             (holder, data, timeout, taken)
         };
         if taken {
@@ -394,7 +394,7 @@ impl SessionStateStore for MicrosoftStore {
         }
         let updating = {
             let keys = self.keys(id);
-            let lock = lock.map(LockId::to_string).unwrap_or_default();
+            let lock = lock.map(LockId::as_text).unwrap_or_default();
             let seconds = self.seconds(item.timeout());
             let arguments = self.layout.update_arguments(&lock, &item, seconds);
             let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
@@ -402,7 +402,7 @@ impl SessionStateStore for MicrosoftStore {
                 request,
                 id,
                 &self.layout.scripts().update,
-                &[&keys.lock, &keys.data, &keys.timeout],
+                &[keys.lock(), keys.data(), keys.timeout()],
                 &arguments,
             )
         };
@@ -429,13 +429,13 @@ impl SessionStateStore for MicrosoftStore {
         _item: &Item,
     ) -> Result<(), StoreError> {
         let keys = self.keys(id);
-        let lock = lock.map(LockId::to_string).unwrap_or_default();
+        let lock = lock.map(LockId::as_text).unwrap_or_default();
         let result = self
             .eval(
                 request,
                 id,
                 &self.layout.scripts().remove,
-                &[&keys.lock, &keys.data, &keys.timeout],
+                &[keys.lock(), keys.data(), keys.timeout()],
                 &[lock.as_bytes()],
             )
             .await;
@@ -454,7 +454,7 @@ impl SessionStateStore for MicrosoftStore {
                 request,
                 id,
                 &self.layout.scripts().reset,
-                &[&keys.data, &keys.timeout],
+                &[keys.data(), keys.timeout()],
                 &[seconds.as_bytes()],
             )
             .await;

@@ -37,8 +37,11 @@ fn stamp(life: u64, pages: u32) -> Stamp {
 }
 
 fn item(stamp: Stamp) -> Item {
+    thread_local! {
+        static POOL: Rc<TextPool> = Rc::new(TextPool::new(1, 0.0));
+    }
     let mut item = Item::new(TIMEOUT);
-    stamp.write(&mut item, &Rc::new(TextPool::new(1, 0.0)), 0);
+    POOL.with(|pool| stamp.write(&mut item, pool, 0));
     item
 }
 

@@ -306,7 +306,7 @@ impl SessionStateStore for DeadlineStore {
         lock: Option<&LockId>,
         _new_item: bool,
     ) -> Result<(), StoreError> {
-        let lock = lock.map(LockId::to_string).unwrap_or_default();
+        let lock = lock.map(LockId::as_text).unwrap_or_default();
         let timeout = self.lasting(item.timeout());
         let (lasting, data) = (micros(timeout), item.encode());
         let arguments = [lock.as_bytes(), lasting.as_bytes(), &data];
@@ -324,7 +324,7 @@ impl SessionStateStore for DeadlineStore {
         id: SessionId,
         lock: &LockId,
     ) -> Result<(), StoreError> {
-        let lock = lock.to_string();
+        let lock = lock.as_text();
         let result = self
             .eval(request, id, &scripts::RELEASE, &[lock.as_bytes()])
             .await;
@@ -345,7 +345,7 @@ impl SessionStateStore for DeadlineStore {
         if raise_abandoned(callback, id, item).await {
             self.core.work.borrow_mut().failed_ends += 1;
         }
-        let lock = lock.map(LockId::to_string).unwrap_or_default();
+        let lock = lock.map(LockId::as_text).unwrap_or_default();
         let result = self
             .eval(request, id, &scripts::REMOVE, &[lock.as_bytes()])
             .await;
