@@ -28,6 +28,7 @@ thread_local! {
 }
 
 /// The time since the start of this thread's run.
+#[inline]
 pub fn now() -> Instant {
     match VIRTUAL_NOW.get() {
         Some(now) => now,

@@ -32,6 +32,7 @@ pub type Task<T> = async_task::Task<T>;
 
 /// The time since the start of the run.
 #[must_use]
+#[inline]
 pub fn now() -> Instant {
     executor::now()
 }
