@@ -378,12 +378,13 @@ fn when_a_master_dies_its_sessions_fail_until_its_replica_has_taken_over() {
     .unwrap();
 }
 
-/// Lets every shadow key of these nodes expire now.
+/// Lets every shadow key of these nodes expire, soon and not at once: a key whose time has passed when
+/// the server looks is deleted, and nobody is told that it expired.
 fn expire_shadows(cluster: &Cluster, nodes: &[usize]) {
     for node in nodes {
         let keys: Vec<String> = cluster.ask(*node, "KEYS *_Timeout");
         for key in keys {
-            let _: u64 = cluster.ask(*node, &format!("PEXPIRE {key} 1"));
+            let _: u64 = cluster.ask(*node, &format!("PEXPIRE {key} 100"));
         }
     }
 }
