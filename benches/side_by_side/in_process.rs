@@ -24,7 +24,7 @@ providers: { inproc: { inproc: {} } }
 ";
 
 /// Repetitions; the least is reported, since noise only adds.
-const TIMES: usize = 5;
+const TIMES: usize = 3;
 
 /// Samples this process while the contacts are alive.
 #[derive(Default)]
