@@ -1,6 +1,7 @@
 //! Redis: script calls through the whole harness, against `redis-benchmark` and against a bare
 //! loop over redis-rs, on the same server with the same scripts, payload and connections.
 
+use redis::IntoConnectionInfo as _;
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use sessionbench::clock::{self, Instant};
 use sessionbench::measure::{EndDesign, Recorder, Setup};
@@ -27,12 +28,17 @@ const CONNECTIONS: u32 = 50;
 const IN_PROGRESS: [u32; 2] = [CONNECTIONS, 4 * CONNECTIONS];
 /// Bytes of session data.
 const PAYLOAD: usize = 1024;
-/// How long each measurement takes.
-const LASTS: Duration = Duration::from_secs(3);
+/// How long each measurement takes: short, since the machine's speed changes within seconds.
+const LASTS: Duration = Duration::from_secs(1);
 /// Rounds in which all are measured one after the other.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 11;
 /// Calls of one `redis-benchmark`.
-const CALLS: u32 = 100_000;
+const CALLS: u32 = 20_000;
+
+/// A lock's value.
+const TICKS: &str = "638000000000000000";
+/// In place of a lock's value: whoever holds the lock.
+const ANY: &str = "";
 
 const TAKE_LOCK: &str = include_str!("../../src/providers/redis/scripts/v5/take_lock.lua");
 const UPDATE: &str = include_str!("../../src/providers/redis/scripts/v5/update.lua");
@@ -41,8 +47,45 @@ const RELEASE: &str = include_str!("../../src/providers/redis/scripts/v5/release
 /// Calls per second, and the CPU time of this process per call.
 #[derive(Clone, Copy)]
 struct Speed {
+    calls: f64,
     per_second: f64,
     cpu_per_call: f64,
+}
+
+/// What the server has done so far.
+struct Server {
+    /// Commands, those that scripts call among them.
+    commands: f64,
+    /// Its CPU time in seconds.
+    cpu: f64,
+    read: Instant,
+}
+
+impl Server {
+    fn read(address: &str) -> Result<Self, String> {
+        let info = run("redis-cli", address, &["INFO", "ALL"].map(str::to_owned))?;
+        let sum = |before: &str, after: char| {
+            let found = info.split(before).skip(1);
+            let numbers =
+                found.filter_map(|rest| rest.split(after).next()?.trim().parse::<f64>().ok());
+            numbers.sum::<f64>()
+        };
+        Ok(Self {
+            commands: sum("calls=", ','),
+            cpu: sum("used_cpu_sys:", '\n') + sum("used_cpu_user:", '\n'),
+            read: clock::now(),
+        })
+    }
+
+    /// What it did per call since then, and how busy it was.
+    fn since(&self, before: &Self, calls: f64) -> String {
+        let elapsed = self.read.since(before.read).as_secs_f64();
+        format!(
+            "{:.2} commands per call, {:.0} % busy",
+            (self.commands - before.commands) / calls,
+            (self.cpu - before.cpu) / elapsed * 100.0,
+        )
+    }
 }
 
 /// Measures and prints.
@@ -95,11 +138,15 @@ async fn side_by_side(
     let mut ratios = Vec::new();
     let mut above = Vec::new();
     for round in 1..=ROUNDS {
+        let began = Server::read(address)?;
         let harness = page_requests(provider, in_progress).await?;
+        let played = Server::read(address)?;
         let bare = bare_loop(address, in_progress)
             .await
             .map_err(|error| error.to_string())?;
+        let looped = Server::read(address)?;
         let benchmark = redis_benchmark(address)?;
+        let done = Server::read(address)?;
         ratios.push(harness.per_second / benchmark);
         above.push((harness.cpu_per_call - bare.cpu_per_call) * 1e6);
         println!(
@@ -109,6 +156,12 @@ async fn side_by_side(
             bare.per_second,
             harness.cpu_per_call * 1e6,
             bare.cpu_per_call * 1e6,
+        );
+        println!(
+            "    the server: {}; {}; {}",
+            played.since(&began, harness.calls),
+            done.since(&looped, f64::from(3 * CALLS)),
+            looped.since(&played, bare.calls),
         );
     }
     println!(
@@ -231,7 +284,11 @@ async fn page_requests(provider: &Rc<dyn Provider>, visitors: u32) -> Result<Spe
 
 /// The same three scripts in a loop over redis-rs and nothing else.
 async fn bare_loop(address: &str, visitors: u32) -> redis::RedisResult<Speed> {
-    let client = redis::Client::open(format!("redis://{address}"))?;
+    // As the harness and `redis-benchmark` have it. Without it, Nagle's algorithm lets several calls share
+    // a packet, and leaves a part of the work of sending them to the server's processor.
+    let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true);
+    let at = format!("redis://{address}").into_connection_info()?;
+    let client = redis::Client::open(at.set_tcp_settings(tcp))?;
     let calls = Rc::new(Cell::new(0u64));
     let until = clock::now() + LASTS;
     let mut tasks = Vec::new();
@@ -272,7 +329,7 @@ async fn commands(
     let mut ready = Vec::new();
     for (script, arguments) in [
         (TAKE_LOCK, taking()),
-        (UPDATE, updating()),
+        (UPDATE, updating(TICKS)),
         (RELEASE, releasing()),
     ] {
         let hash: String = redis::cmd("SCRIPT")
@@ -298,13 +355,13 @@ fn keys(session: &str) -> [String; 3] {
 }
 
 fn taking() -> Vec<String> {
-    ["638000000000000000", "110"].map(str::to_owned).into()
+    [TICKS, "110"].map(str::to_owned).into()
 }
 
-fn updating() -> Vec<String> {
+fn updating(lock: &str) -> Vec<String> {
     let data = "x".repeat(PAYLOAD);
     [
-        "638000000000000000",
+        lock,
         "1200",
         "0",
         "9",
@@ -320,7 +377,7 @@ fn updating() -> Vec<String> {
 }
 
 fn releasing() -> Vec<String> {
-    ["638000000000000000", "1200"].map(str::to_owned).into()
+    [TICKS, "1200"].map(str::to_owned).into()
 }
 
 /// Runs tasks to their end.
@@ -337,6 +394,7 @@ async fn timed<T: 'static, F: Future<Output = T> + 'static>(
     let cpu = ProcessUse::now().cpu - cpu;
     let calls = calls.get() as f64;
     let speed = Speed {
+        calls,
         per_second: calls / clock::now().since(started).as_secs_f64(),
         cpu_per_call: cpu.as_secs_f64() / calls,
     };
@@ -344,25 +402,19 @@ async fn timed<T: 'static, F: Future<Output = T> + 'static>(
 }
 
 /// What `redis-benchmark` reaches with the three scripts in equal parts.
+///
+/// It sends each script alone, so after the first update of a session its lock would be gone, and all
+/// later updates would do nothing. They write whoever holds the lock: one GET less than a real one.
+/// The update comes first, so that there are data to read.
 fn redis_benchmark(address: &str) -> Result<f64, String> {
-    let (host, port) = address.rsplit_once(':').ok_or("the server has no port")?;
     let mut seconds_per_call = 0.0;
     for (script, arguments) in [
+        (UPDATE, updating(ANY)),
         (TAKE_LOCK, taking()),
-        (UPDATE, updating()),
         (RELEASE, releasing()),
     ] {
-        let run = |program: &str, arguments: &[String]| {
-            let mut command = Command::new(program);
-            let output = command
-                .args(["-h", host, "-p", port])
-                .args(arguments)
-                .output();
-            let output = output.map_err(|error| format!("{program}: {error}"))?;
-            Ok::<_, String>(String::from_utf8_lossy(&output.stdout).into_owned())
-        };
         let load = ["SCRIPT", "LOAD", script].map(str::to_owned);
-        let hash = run("redis-cli", &load)?.trim().to_owned();
+        let hash = run("redis-cli", address, &load)?.trim().to_owned();
         let mut call = vec![
             "-c".to_owned(),
             CONNECTIONS.to_string(),
@@ -377,7 +429,7 @@ fn redis_benchmark(address: &str) -> Result<f64, String> {
         ];
         call.extend(keys("__rand_int__"));
         call.extend(arguments);
-        let table = run("redis-benchmark", &call)?;
+        let table = run("redis-benchmark", address, &call)?;
         let per_second = table.lines().last().and_then(|line| line.split(',').nth(1));
         let per_second: f64 = per_second
             .and_then(|field| field.trim_matches('"').parse().ok())
@@ -385,4 +437,14 @@ fn redis_benchmark(address: &str) -> Result<f64, String> {
         seconds_per_call += 1.0 / per_second / 3.0;
     }
     Ok(1.0 / seconds_per_call)
+}
+
+/// What a program says that talks to the server.
+fn run(program: &str, address: &str, arguments: &[String]) -> Result<String, String> {
+    let (host, port) = address.rsplit_once(':').ok_or("the server has no port")?;
+    let mut command = Command::new(program);
+    command.args(["-h", host, "-p", port]).args(arguments);
+    let output = command.output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
