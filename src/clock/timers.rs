@@ -38,6 +38,11 @@ struct Slot {
     waker: Option<Waker>,
 }
 
+/// Whether nobody dropped the timer of this entry.
+fn is_set(slots: &[Slot], entry: &Entry) -> bool {
+    slots[entry.slot as usize].generation == entry.generation
+}
+
 impl Timers {
     /// Sets `timer` to wake at `deadline`, or changes whom it wakes when it is set already.
     pub fn set(
@@ -93,17 +98,18 @@ impl Timers {
 
     /// The earliest timer that nobody dropped.
     fn first(&mut self) -> Option<Entry> {
-        while let Some(entry) = self.queue.peek() {
+        loop {
+            let slots = &self.slots;
+            let entry = self.queue.peek(|entry| is_set(slots, entry))?;
             if self.queue.bucket() != self.fetched {
                 self.fetched = self.queue.bucket();
                 self.fetch_ahead();
             }
-            if self.slots[entry.slot as usize].generation == entry.generation {
+            if is_set(&self.slots, &entry) {
                 return Some(entry);
             }
             self.queue.take(&entry);
         }
-        None
     }
 
     /// Takes the earliest timer if its deadline is not after `now`.

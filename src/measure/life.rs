@@ -154,11 +154,8 @@ impl Life {
 
 /// Microseconds, rounded up; at most an hour and more.
 fn micros(duration: Duration) -> u32 {
-    duration
-        .as_nanos()
-        .div_ceil(1000)
-        .try_into()
-        .unwrap_or(u32::MAX)
+    let nanos = duration.as_nanos() as u64;
+    nanos.div_ceil(1000).try_into().unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -91,7 +91,8 @@ pub trait Quantity: Copy {
 
 impl Quantity for Span {
     fn to_number(self) -> f64 {
-        self.duration().as_nanos() as f64
+        // In 64 bits, which are 584 years: 128 take a call.
+        self.duration().as_nanos() as u64 as f64
     }
 
     fn from_number(number: f64) -> Self {
