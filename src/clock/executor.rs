@@ -1,4 +1,5 @@
-//! The executor: a queue of tasks that can run, and the timers. Single-threaded, first in first out.
+//! The executor: a queue of tasks that can run, and the timers. Single-threaded, first in first out, but
+//! for tasks that are woken [`at_once`](Executor::at_once).
 //!
 //! What differs between the clocks is only what happens when no task can run: virtual time jumps to
 //! the next deadline here, real time waits for it in `real.rs`.
@@ -77,6 +78,8 @@ pub struct Executor {
     source: Source,
     utc_at_start: Utc,
     queue: RefCell<VecDeque<Runnable>>,
+    /// Whether tasks that are woken right now run before all others.
+    at_once: Cell<bool>,
     inbox: Arc<Inbox>,
     timers: RefCell<Timers>,
     trace: Cell<u64>,
@@ -109,6 +112,7 @@ impl Executor {
             source,
             utc_at_start,
             queue: RefCell::default(),
+            at_once: Cell::new(false),
             inbox: Arc::default(),
             timers: RefCell::default(),
             trace: Cell::new(0),
@@ -143,6 +147,13 @@ impl Executor {
         let (task, handle) = async_task::spawn_local(future, schedule);
         task.schedule();
         handle
+    }
+
+    /// Has the tasks that `wake` wakes run before all others.
+    pub fn at_once(&self, wake: impl FnOnce()) {
+        self.at_once.set(true);
+        wake();
+        self.at_once.set(false);
     }
 
     /// Sets a timer for a sleeping task.
@@ -277,7 +288,11 @@ fn schedule(inbox: &Arc<Inbox>, task: Runnable) {
             return;
         };
         if Arc::ptr_eq(&executor.inbox, inbox) {
-            executor.queue.borrow_mut().extend(task.take());
+            let mut queue = executor.queue.borrow_mut();
+            match task.take() {
+                Some(task) if executor.at_once.get() => queue.push_front(task),
+                task => queue.extend(task),
+            }
             if executor.paused.replace(false)
                 && let Some(outer) = &*executor.outer.borrow()
             {

@@ -49,6 +49,11 @@ pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
     executor::current(|executor| executor.spawn(future))
 }
 
+/// Has the tasks that `wake` wakes run before all others that can run.
+pub fn at_once(wake: impl FnOnce()) {
+    executor::current(|executor| executor.at_once(wake));
+}
+
 /// Waits until an instant; returns at once when it has passed.
 pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep {
@@ -258,6 +263,32 @@ mod tests {
     fn a_timeout_that_passes_is_an_error() {
         let (result, _) = run_virtual(timeout(ms(10), std::future::pending::<()>())).unwrap();
         assert_eq!(result, Err(Elapsed));
+    }
+
+    #[test]
+    fn who_is_woken_at_once_runs_before_those_who_were_woken_before() {
+        let (order, _) = run_virtual(async {
+            let order = Rc::new(RefCell::new(Vec::new()));
+            let signals = [1, 2].map(|number| {
+                let (sender, receiver) = tokio::sync::oneshot::channel();
+                let order = Rc::clone(&order);
+                let task = spawn(async move {
+                    receiver.await.unwrap();
+                    order.borrow_mut().push(number);
+                });
+                (sender, task)
+            });
+            // Both wait.
+            sleep(ms(1)).await;
+            let [(first, one), (second, other)] = signals;
+            first.send(()).unwrap();
+            at_once(|| second.send(()).unwrap());
+            one.await;
+            other.await;
+            order.take()
+        })
+        .unwrap();
+        assert_eq!(order, [2, 1]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! the lock" was lost, the retry finds the lock taken, by itself, and waits for nobody.
 
 use super::address::Address;
+use super::command::Command;
 use super::failure::Failure;
 use super::link::{Link, count};
 use super::script::Script;
@@ -57,7 +58,7 @@ impl Node {
     fn send<'a>(
         &'a self,
         request: &'a RequestContext,
-        command: &'a Cmd,
+        command: &'a Command,
         asking: bool,
         started: Instant,
         limits: &'a Limits,
@@ -124,8 +125,9 @@ impl Connections {
         request: &RequestContext,
         command: &Cmd,
     ) -> Result<Value, StoreError> {
+        let command = Command::from(command);
         self.trying(request, async |started| {
-            self.attempt(request, command, started).await
+            self.attempt(request, &command, started).await
         })
         .await
     }
@@ -140,13 +142,14 @@ impl Connections {
         request: &RequestContext,
         command: &Cmd,
     ) -> Result<Value, StoreError> {
+        let command = Command::from(command);
         self.trying(request, async |started| {
             let (node, limits) = (self.node(at), &self.limits);
-            let answer = node.send(request, command, false, started, limits).await;
+            let answer = node.send(request, &command, false, started, limits).await;
             match answer {
                 Err(Failure::Broken(_)) => {
                     count(&request.retries);
-                    node.send(request, command, false, clock::now(), limits)
+                    node.send(request, &command, false, clock::now(), limits)
                         .await
                 }
                 other => other,
@@ -232,7 +235,7 @@ impl Connections {
     async fn attempt(
         &self,
         request: &RequestContext,
-        command: &Cmd,
+        command: &Command,
         started: Instant,
     ) -> Result<Value, Failure> {
         let node = match self.topology.master_for(command) {
@@ -252,7 +255,7 @@ impl Connections {
     async fn elsewhere(
         &self,
         request: &RequestContext,
-        command: &Cmd,
+        command: &Command,
         mut node: Rc<Node>,
         mut failure: Failure,
     ) -> Result<Value, Failure> {
@@ -294,7 +297,7 @@ impl Connections {
         Err(failure)
     }
 
-    async fn find_node(&self, command: &Cmd) -> Result<Rc<Node>, Failure> {
+    async fn find_node(&self, command: &Command) -> Result<Rc<Node>, Failure> {
         let finding = self.topology.find_first();
         let found = clock::timeout(self.limits.operation, finding).await;
         found.unwrap_or(Err(Failure::TimedOut))?;

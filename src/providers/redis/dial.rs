@@ -154,7 +154,7 @@ impl Dialer {
 
     /// The answer to one of the commands that a connection begins with; it may be an error.
     async fn ask(&self, at: &Address, pipe: &Pipe, command: &Cmd) -> Result<Value, Failure> {
-        let answer = async { pipe.send(command)?.reply().await };
+        let answer = async { pipe.send(&command.into())?.reply().await };
         let answered = answer.await.map_err(|broken| {
             let garbled = matches!(broken, Broken::Malformed(_));
             self.broken(at, &broken.to_string(), garbled)

@@ -5,13 +5,14 @@
 //! minute (`ForceReconnect`, facts §1.6).
 
 use super::address::Address;
+use super::command::Command;
 use super::connection::Limits;
 use super::dial::Dialer;
 use super::failure::Failure;
 use super::pipe::Pipe;
 use crate::clock::{self, Instant};
 use crate::session::RequestContext;
-use redis::{Cmd, Value, cmd};
+use redis::{Value, cmd};
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
@@ -58,7 +59,7 @@ impl Link {
     pub async fn send(
         &self,
         request: &RequestContext,
-        command: &Cmd,
+        command: &Command,
         asking: bool,
         started: Instant,
         limits: &Limits,
@@ -73,7 +74,7 @@ impl Link {
             };
             traffic.set(Some((number, 0, 0)));
             if asking {
-                pipe.send(&cmd("ASKING"))?;
+                pipe.send(&Command::from(&cmd("ASKING")))?;
             }
             let sent = pipe.send(command)?;
             let bytes = sent.bytes;

@@ -129,13 +129,17 @@ impl MicrosoftStore {
 
     /// A timeout from the wire; the configured one where none is stored.
     fn minutes(&self, reply: &Reply) -> Minutes {
-        match text(reply).parse() {
-            Ok(seconds) => {
+        let seconds = match reply {
+            Reply::BulkString(bytes) => str::from_utf8(bytes).ok().and_then(|it| it.parse().ok()),
+            _ => None,
+        };
+        match seconds {
+            Some(seconds) => {
                 let configured = self.margin.with(self.seat.timeout);
                 let stored = times::minutes(seconds, configured, self.seat.minute);
                 self.margin.without(stored)
             }
-            Err(_) => self.seat.timeout,
+            None => self.seat.timeout,
         }
     }
 
@@ -222,7 +226,7 @@ impl MicrosoftStore {
         };
         let reply = reading.await?;
         let [holder, data, timeout] = elements(reply)?;
-        let holder = text(&holder);
+        let holder = text(holder);
         if !holder.is_empty() {
             return Ok(locked(&holder));
         }
@@ -269,10 +273,10 @@ impl MicrosoftStore {
     ) -> Result<Option<GetItem>, StoreError> {
         let (holder, data, timeout, taken) = if self.layout.tells_locked() {
             let [holder, data, timeout, taken] = elements(reply)?;
-            (text(&holder), data, timeout, taken != Reply::Nil)
+            (text(holder), data, timeout, taken != Reply::Nil)
         } else {
             let [holder, data, timeout] = elements(reply)?;
-            let holder = text(&holder);
+            let holder = text(holder);
             let taken = holder != lock.as_text();
             (holder, data, timeout, taken)
         };
@@ -507,9 +511,10 @@ fn locked(holder: &str) -> GetItem {
     }
 }
 
-fn text(reply: &Reply) -> String {
+fn text(reply: Reply) -> String {
     match reply {
-        Reply::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Reply::BulkString(bytes) => String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
         _ => String::new(),
     }
 }

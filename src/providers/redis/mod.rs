@@ -22,6 +22,7 @@
 pub mod address;
 pub mod admin;
 pub mod application;
+pub mod command;
 pub mod connection;
 pub mod connection_string;
 pub mod deadline;

@@ -4,17 +4,19 @@
 //! In: commands. Out: their replies, with the bytes that both took. A command that nobody waits for
 //! any more keeps its place, so that its reply is not taken for another's.
 //!
-//! redis-rs builds the commands and knows the errors, but its shared connection is not used: made for
-//! many threads, it passes each command and each reply through a channel, which takes a good part of what
-//! the harness may take for an operation (METHODOLOGY.md, "Speed of the harness").
+//! redis-rs's own shared connection is not used: made for many threads, it passes each command and each
+//! reply through a channel, which takes a good part of what the harness may take for an operation
+//! (METHODOLOGY.md, "Speed of the harness").
 //!
 //! The surprising fact: a command that finds the connection idle is written at once, by whoever sends
-//! it, so that the server works while other requests are prepared. Where replies are awaited already,
-//! the driver writes after whoever can run has run, and many commands share a system call.
+//! it, and whoever gets a reply that leaves it idle runs before all others, so that the server works
+//! while other requests are prepared. Where more replies are awaited, the driver writes after whoever
+//! can run has run, and many commands share a system call.
 
+use super::command::Command;
 use super::reply::{self, Malformed};
 use crate::clock;
-use redis::{Cmd, Value};
+use redis::Value;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -104,16 +106,17 @@ impl Pipe {
     ///
     /// # Errors
     /// [`Broken`], so that it was not sent.
-    pub fn send(&self, command: &Cmd) -> Result<Sent, Broken> {
+    pub fn send(&self, command: &Command) -> Result<Sent, Broken> {
         let Open(state) = &*self.0;
         if let Some(why) = &*state.broken.borrow() {
             return Err(why.clone());
         }
-        let (before, after) = {
+        let wire = command.wire();
+        let was_empty = {
             let mut unsent = state.unsent.borrow_mut();
-            let before = unsent.len();
-            command.write_packed_command(&mut unsent);
-            (before, unsent.len())
+            let was_empty = unsent.is_empty();
+            unsent.extend_from_slice(wire);
+            was_empty
         };
         let place = Rc::new(Place::default());
         let mut waiting = state.waiting.borrow_mut();
@@ -122,11 +125,11 @@ impl Pipe {
         drop(waiting);
         if idle {
             state.write_at_once();
-        } else if before == 0 {
+        } else if was_empty {
             state.wake_driver();
         }
         Ok(Sent {
-            bytes: after - before,
+            bytes: wire.len(),
             place,
         })
     }
@@ -283,9 +286,16 @@ impl Driver {
         let mut used = 0;
         while let Some((value, length)) = reply::read(&arrived[used..])? {
             used += length;
-            let place = self.state.waiting.borrow_mut().pop_front();
+            let (place, idle) = {
+                let mut waiting = self.state.waiting.borrow_mut();
+                (waiting.pop_front(), waiting.is_empty())
+            };
             let place = place.ok_or_else(|| gone("a reply that nobody asked for"))?;
-            place.fill(Ok((value, length)));
+            let fill = || place.fill(Ok((value, length)));
+            match idle {
+                true => clock::at_once(fill),
+                false => fill(),
+            }
         }
         Ok(used)
     }
@@ -314,13 +324,21 @@ mod tests {
         bytes
     }
 
+    fn get() -> Command {
+        Command::from(&cmd("GET").arg("a").take())
+    }
+
+    fn ping() -> Command {
+        Command::from(&cmd("PING"))
+    }
+
     const GET: &[u8] = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n";
 
     #[test]
     fn a_command_goes_out_as_a_server_expects_it_and_its_reply_comes_back() {
         let (answer, _) = run_virtual(async {
             let (pipe, mut server) = pipe();
-            let sent = pipe.send(cmd("GET").arg("a")).unwrap();
+            let sent = pipe.send(&get()).unwrap();
             assert_eq!(sent.bytes, GET.len());
             assert_eq!(read(&mut server, GET.len()).await, GET);
             server.write_all(b"$2\r\nhi\r\n").await.unwrap();
@@ -334,7 +352,7 @@ mod tests {
     fn replies_find_their_commands_by_their_order_also_where_one_gave_up() {
         let (answers, _) = run_virtual(async {
             let (pipe, mut server) = pipe();
-            let sent: [_; 3] = std::array::from_fn(|_| pipe.send(cmd("GET").arg("a")).unwrap());
+            let sent: [_; 3] = std::array::from_fn(|_| pipe.send(&get()).unwrap());
             let [first, second, third] = sent;
             drop(second);
             read(&mut server, 3 * GET.len()).await;
@@ -349,10 +367,10 @@ mod tests {
     fn commands_and_replies_of_any_size_pass_in_pieces() {
         let (answer, _) = run_virtual(async {
             let (pipe, mut server) = pipe();
-            let command = cmd("SET").arg("a").arg(vec![7; 100_000]).take();
+            let command = Command::from(&cmd("SET").arg("a").arg(vec![7; 100_000]).take());
             let sent = pipe.send(&command).unwrap();
             let bytes = sent.bytes;
-            assert_eq!(read(&mut server, bytes).await, command.get_packed_command());
+            assert_eq!(read(&mut server, bytes).await, command.wire());
             let serving = clock::spawn(async move {
                 server.write_all(b"$100000\r\n").await.unwrap();
                 server.write_all(&[8; 100_000]).await.unwrap();
@@ -371,10 +389,10 @@ mod tests {
     fn when_the_server_hangs_up_all_who_wait_and_all_who_come_are_told() {
         run_virtual(async {
             let (pipe, server) = pipe();
-            let sent = pipe.send(&cmd("PING")).unwrap();
+            let sent = pipe.send(&ping()).unwrap();
             drop(server);
             assert!(matches!(sent.reply().await, Err(Broken::Gone(_))));
-            assert!(matches!(pipe.send(&cmd("PING")), Err(Broken::Gone(_))));
+            assert!(matches!(pipe.send(&ping()), Err(Broken::Gone(_))));
         })
         .unwrap();
     }
@@ -383,7 +401,7 @@ mod tests {
     fn a_server_that_speaks_something_else_is_told_from_one_that_is_gone() {
         run_virtual(async {
             let (pipe, mut server) = pipe();
-            let sent = pipe.send(&cmd("PING")).unwrap();
+            let sent = pipe.send(&ping()).unwrap();
             server.write_all(b"HTTP/1.1 400").await.unwrap();
             assert!(matches!(sent.reply().await, Err(Broken::Malformed(_))));
         })
@@ -396,7 +414,7 @@ mod tests {
             let (pipe, mut server) = pipe();
             let other = pipe.clone();
             drop(pipe);
-            other.send(&cmd("PING")).unwrap();
+            other.send(&ping()).unwrap();
             read(&mut server, 14).await;
             drop(other);
             server.read(&mut [0]).await.unwrap()

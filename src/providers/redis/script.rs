@@ -3,7 +3,7 @@
 //! The server keeps scripts by their hash. StackExchange.Redis sends the hash first and the text
 //! when the server answers NOSCRIPT; both commands are round trips and counted as such.
 
-use redis::{Arg, Cmd};
+use super::command::Command;
 use std::sync::LazyLock;
 
 /// A script and its hash.
@@ -30,31 +30,20 @@ impl Script {
 
     /// The command that runs it by its hash.
     #[must_use]
-    pub fn evalsha(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
-        const NAME: &str = "EVALSHA";
-        let length = |parts: &mut dyn Iterator<Item = usize>| parts.sum::<usize>();
-        let size = length(&mut keys.iter().map(|key| key.len()))
-            + length(&mut arguments.iter().map(|argument| argument.len()));
-        let parts = 3 + keys.len() + arguments.len();
-        let mut command = Cmd::with_capacity(parts, NAME.len() + self.hash.len() + 2 + size);
-        command.arg(NAME).arg(&self.hash).arg(keys.len()).arg(keys);
-        for argument in arguments {
-            command.arg(*argument);
-        }
-        command
+    pub fn evalsha(&self, keys: &[&str], arguments: &[&[u8]]) -> Command {
+        let count = keys.len().to_string();
+        let head = [b"EVALSHA", self.hash.as_bytes(), count.as_bytes()];
+        let keys = keys.iter().map(|key| key.as_bytes());
+        let arguments = arguments.iter().copied();
+        Command::new(head.into_iter().chain(keys).chain(arguments))
     }
 
     /// The command that does the same by the script's text, which the server remembers.
     #[must_use]
-    pub fn eval(&self, evalsha: &Cmd) -> Cmd {
-        let mut command = redis::cmd("EVAL");
-        command.arg(self.text);
-        for argument in evalsha.args_iter().skip(2) {
-            if let Arg::Simple(bytes) = argument {
-                command.arg(bytes);
-            }
-        }
-        command
+    pub fn eval(&self, evalsha: &Command) -> Command {
+        let parts = evalsha.parts();
+        let rest = parts.iter().skip(2).map(Vec::as_slice);
+        Command::new([b"EVAL", self.text.as_bytes()].into_iter().chain(rest))
     }
 }
 

@@ -6,7 +6,7 @@
 //! on one master.
 
 use super::address::Address;
-use redis::{Arg, Cmd, Value};
+use redis::Value;
 
 /// Slots of every Redis Cluster.
 const SLOTS: usize = 16384;
@@ -99,22 +99,6 @@ pub fn slot(key: &[u8]) -> u16 {
     crc16(hashed(key)) % SLOTS as u16
 }
 
-/// The slot of the first key of a command; `None` for a command without arguments.
-#[must_use]
-pub fn slot_of(command: &Cmd) -> Option<u16> {
-    let mut arguments = command.args_iter().map(|argument| match argument {
-        Arg::Simple(bytes) => bytes,
-        _ => &[],
-    });
-    let name = arguments.next()?;
-    let key = match name {
-        // The script and the number of keys stand before the first key.
-        b"EVAL" | b"EVALSHA" => arguments.nth(2)?,
-        _ => arguments.next()?,
-    };
-    Some(slot(key))
-}
-
 /// The part of a key that is hashed: what stands between its first braces, or all of it.
 fn hashed(key: &[u8]) -> &[u8] {
     let tag = || {
@@ -156,7 +140,6 @@ const TABLE: [u16; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use redis::cmd;
 
     #[test]
     fn the_slot_is_the_one_that_the_cluster_specification_gives() {
@@ -165,14 +148,6 @@ mod tests {
         assert_eq!(slot(b"{user1000}.following"), slot(b"user1000"));
         assert_eq!(slot(b"foo{}{bar}"), crc16(b"foo{}{bar}") % 16384);
         assert_eq!(slot(b"foo{{bar}}zap"), slot(b"{bar"));
-    }
-
-    #[test]
-    fn a_script_goes_where_its_first_key_is() {
-        let script = cmd("EVALSHA").arg("hash").arg(2).arg("foo").arg("x").take();
-        assert_eq!(slot_of(&script), Some(12182));
-        assert_eq!(slot_of(cmd("GET").arg("foo")), Some(12182));
-        assert_eq!(slot_of(&cmd("DBSIZE")), None);
     }
 
     fn slots() -> Slots {

@@ -7,6 +7,7 @@
 //! (`configCheckSeconds`, 60 s).
 
 use super::address::Address;
+use super::command::Command;
 use super::dial::Dialer;
 use super::failure::Failure;
 use super::pipe::Pipe;
@@ -118,11 +119,11 @@ impl Topology {
 
     /// The master that a command goes to, if it is known.
     #[must_use]
-    pub fn master_for(&self, command: &Cmd) -> Option<Address> {
+    pub fn master_for(&self, command: &Command) -> Option<Address> {
         match &*self.masters.borrow() {
             Some(Masters::One(master)) => Some(master.clone()),
             Some(Masters::Cluster(slots)) => {
-                Some(slots.master(slots::slot_of(command).unwrap_or(0)).clone())
+                Some(slots.master(command.key().map_or(0, slots::slot)).clone())
             }
             None => None,
         }
@@ -283,7 +284,7 @@ impl Topology {
     }
 
     async fn answer(&self, server: &Pipe, command: &Cmd) -> Result<Value, Failure> {
-        let asking = async { server.send(command)?.reply().await };
+        let asking = async { server.send(&command.into())?.reply().await };
         let answer = clock::timeout(self.dialer.limit(), asking).await;
         let (value, _) = answer.map_err(|_| Failure::TimedOut)??;
         value.extract_error().map_err(Failure::from)
