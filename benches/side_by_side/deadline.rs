@@ -30,6 +30,8 @@ const MINUTE: Duration = Duration::from_millis(1);
 const SERVERS: u32 = 2;
 /// Hand-overs that are measured.
 const HAND_OVERS: u64 = 5_000;
+/// When that is given up: one server may have the lock for ever.
+const AT_MOST: Duration = Duration::from_secs(120);
 /// How long the lock is held before each.
 const HOLD: Duration = Duration::from_millis(3);
 
@@ -180,12 +182,15 @@ async fn hand_over() -> Result<(), String> {
     stored.await.map_err(|error| error.to_string())?;
     let times = Rc::new(histogram()?);
     let released = Rc::new(Cell::new(None::<Instant>));
+    let give_up = clock::now() + AT_MOST;
     let servers = stores.iter().map(|store| {
         let (store, times) = (Rc::clone(store), Rc::clone(&times));
         let released = Rc::clone(&released);
         clock::spawn(async move {
-            while times.borrow().len() < HAND_OVERS {
+            while times.borrow().len() < HAND_OVERS && clock::now() < give_up {
                 let request = RequestContext::default();
+                // As the module tells it: only who waits has a place in the queue.
+                request.waits.set(true);
                 let mut waited = false;
                 let found = loop {
                     let answer = store.get_item_exclusive(&request, id).await;
