@@ -44,7 +44,7 @@ const TAKE_LOCK: &str = include_str!("../../src/providers/redis/scripts/v5/take_
 const UPDATE: &str = include_str!("../../src/providers/redis/scripts/v5/update.lua");
 const RELEASE: &str = include_str!("../../src/providers/redis/scripts/v5/release.lua");
 
-/// Calls per second, and the CPU time of this process per call.
+/// Calls, calls per second, and the CPU time of this process per call.
 #[derive(Clone, Copy)]
 struct Speed {
     calls: f64,
