@@ -9,6 +9,7 @@
 //! expiry, so a value can expire up to 1 s early.
 
 use crate::clock::{self, Instant};
+use crate::fetch::Kept;
 use crate::table::Table;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
@@ -105,14 +106,9 @@ impl<K: Hash + Ord + Clone, V: Sliding, S: BuildHasher + Default> Cache<K, V, S>
         Access::Live(&mut slot.value)
     }
 
-    /// Has the processor fetch what leads to a value, for [`Self::fetch`].
-    pub fn fetch_index(&self, key: &K) {
-        self.slots.fetch_index(key);
-    }
-
-    /// Has the processor fetch a value that will be needed soon. Does not touch it.
-    pub fn fetch(&self, key: &K) {
-        self.slots.fetch(key);
+    /// Where a value is kept, so that it can be fetched before it is needed again. Does not touch it.
+    pub fn kept(&self, key: &K) -> Kept {
+        self.slots.kept(key)
     }
 
     /// Stores a value, in the place of an earlier one, for its timeout from now.

@@ -6,7 +6,7 @@ pub mod clock;
 pub mod conformance;
 pub mod doctor;
 pub mod engine;
-mod fetch;
+pub mod fetch;
 pub mod import;
 pub mod measure;
 pub mod providers;

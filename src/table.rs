@@ -9,7 +9,7 @@
 //! much of the hash beside the slot's number as there is room for. And a value that was looked up is mostly
 //! looked up once more before any other, which is why the last one is remembered.
 
-use crate::fetch::fetch;
+use crate::fetch::Kept;
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hash, RandomState};
 
@@ -17,13 +17,19 @@ use std::hash::{BuildHasher, Hash, RandomState};
 #[derive(Debug)]
 pub struct Table<K, V, S = RandomState> {
     index: Index,
-    slots: Vec<Option<(K, V)>>,
+    slots: Vec<Slot<K, V>>,
     /// Slots whose values were removed.
     free: Vec<u32>,
     /// The slot that was found last.
     last: Cell<u32>,
     hasher: S,
 }
+
+/// A place for one value. On a boundary of two of the processor's cache lines, which it fetches together:
+/// a value is then in no more lines than it needs.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Slot<K, V>(Option<(K, V)>);
 
 impl<K, V, S: Default> Default for Table<K, V, S> {
     fn default() -> Self {
@@ -37,8 +43,8 @@ impl<K, V, S: Default> Default for Table<K, V, S> {
     }
 }
 
-fn is_at<K: Eq, V>(slots: &[Option<(K, V)>], slot: u32, key: &K) -> bool {
-    matches!(slots.get(slot as usize), Some(Some((known, _))) if known == key)
+fn is_at<K: Eq, V>(slots: &[Slot<K, V>], slot: u32, key: &K) -> bool {
+    matches!(slots.get(slot as usize), Some(Slot(Some((known, _)))) if known == key)
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher> Table<K, V, S> {
@@ -58,14 +64,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> Table<K, V, S> {
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&V> {
         let slot = self.slots.get(self.find(key)? as usize)?;
-        slot.as_ref().map(|(_, value)| value)
+        slot.0.as_ref().map(|(_, value)| value)
     }
 
     /// A value, to be changed.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let slot = self.find(key)?;
         let slot = self.slots.get_mut(slot as usize)?;
-        slot.as_mut().map(|(_, value)| value)
+        slot.0.as_mut().map(|(_, value)| value)
     }
 
     /// A value, to be changed; a new one if there is none.
@@ -77,7 +83,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Table<K, V, S> {
             Some(slot) => slot,
             None => self.add(key, V::default()),
         };
-        match &mut self.slots[slot as usize] {
+        match &mut self.slots[slot as usize].0 {
             Some((_, value)) => value,
             None => unreachable!("the index leads to values"),
         }
@@ -101,45 +107,40 @@ impl<K: Hash + Eq, V, S: BuildHasher> Table<K, V, S> {
             hash_at(slots, hasher, other)
         });
         self.free.push(slot);
-        self.slots[slot as usize].take().map(|(_, value)| value)
+        self.slots[slot as usize].0.take().map(|(_, value)| value)
     }
 
     /// Keeps the values for which `keep` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         for slot in 0..self.slots.len() {
-            if let Some((key, value)) = &mut self.slots[slot]
+            if let Some((key, value)) = &mut self.slots[slot].0
                 && !keep(key, value)
             {
                 let (slots, hasher) = (&self.slots, &self.hasher);
                 let hash = hash_at(slots, hasher, slot as u32);
                 (self.index).remove(hash, slot as u32, |other| hash_at(slots, hasher, other));
                 self.free.push(slot as u32);
-                self.slots[slot] = None;
+                self.slots[slot].0 = None;
             }
         }
     }
 
     /// All keys and values.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        (self.slots.iter()).filter_map(|slot| slot.as_ref().map(|(key, value)| (key, value)))
+        (self.slots.iter()).filter_map(|slot| slot.0.as_ref().map(|(key, value)| (key, value)))
     }
 
-    /// Has the processor fetch the part of the index that leads to a value, for [`Self::fetch`].
-    pub fn fetch_index(&self, key: &K) {
-        self.index.fetch(self.hasher.hash_one(key));
-    }
-
-    /// Has the processor fetch a value that will be needed soon. It looks at no value, so that another
-    /// one is fetched as well where the index cannot tell the two apart.
-    pub fn fetch(&self, key: &K) {
-        let length = size_of::<Option<(K, V)>>();
-        self.index.find(self.hasher.hash_one(key), |slot| {
-            fetch(
-                self.slots.as_ptr().wrapping_add(slot as usize).cast(),
-                length,
-            );
-            false
-        });
+    /// Where a value is kept, so that it can be fetched before it is needed again; nowhere when there is
+    /// none.
+    #[must_use]
+    pub fn kept(&self, key: &K) -> Kept {
+        match self.find(key) {
+            Some(slot) => {
+                let place = self.index.place(self.hasher.hash_one(key));
+                Kept::at(place, &raw const self.slots[slot as usize])
+            }
+            None => Kept::default(),
+        }
     }
 
     #[inline]
@@ -159,26 +160,26 @@ impl<K: Hash + Eq, V, S: BuildHasher> Table<K, V, S> {
         if self.free.is_empty() && self.index.is_full(self.slots.len()) {
             self.index = Index::with_room_for(self.slots.len() + 1);
             for (slot, held) in self.slots.iter().enumerate() {
-                if let Some((key, _)) = held {
+                if let Slot(Some((key, _))) = held {
                     self.index.insert(self.hasher.hash_one(key), slot as u32);
                 }
             }
         }
         let hash = self.hasher.hash_one(&key);
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
+            self.slots.push(Slot(None));
             (self.slots.len() - 1) as u32
         });
-        self.slots[slot as usize] = Some((key, value));
+        self.slots[slot as usize].0 = Some((key, value));
         self.index.insert(hash, slot);
         self.last.set(slot);
         slot
     }
 }
 
-fn hash_at<K: Hash, V>(slots: &[Option<(K, V)>], hasher: &impl BuildHasher, slot: u32) -> u64 {
+fn hash_at<K: Hash, V>(slots: &[Slot<K, V>], hasher: &impl BuildHasher, slot: u32) -> u64 {
     match slots.get(slot as usize) {
-        Some(Some((key, _))) => hasher.hash_one(key),
+        Some(Slot(Some((key, _)))) => hasher.hash_one(key),
         _ => 0,
     }
 }
@@ -234,6 +235,13 @@ impl Index {
         }
     }
 
+    /// Where looking for a hash begins.
+    fn place(&self, hash: u64) -> *const u32 {
+        self.places
+            .as_ptr()
+            .wrapping_add(hash as usize & self.mask())
+    }
+
     fn insert(&mut self, hash: u64, slot: u32) {
         let (mask, tag) = (self.mask(), self.tag(hash));
         let mut at = hash as usize & mask;
@@ -268,14 +276,6 @@ impl Index {
             self.places[gap] = self.places[at];
             gap = at;
         }
-    }
-
-    fn fetch(&self, hash: u64) {
-        let at = hash as usize & self.mask();
-        fetch(
-            self.places.as_ptr().wrapping_add(at).cast(),
-            size_of::<u32>(),
-        );
     }
 }
 
@@ -343,8 +343,9 @@ mod tests {
                         model.retain(|_, value| value.is_multiple_of(2));
                     }
                     Step::Fetch(key) => {
-                        table.fetch_index(&key);
-                        table.fetch(&key);
+                        let kept = table.kept(&key);
+                        kept.fetch(crate::fetch::Level::Second);
+                        prop_assert_eq!(kept != Kept::default(), model.contains_key(&key));
                     }
                 }
                 prop_assert_eq!(table.len(), model.len());

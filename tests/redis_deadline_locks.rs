@@ -5,7 +5,7 @@
 mod redis_support;
 
 use redis_support::*;
-use sessionbench::clock::{now, run_real, spawn};
+use sessionbench::clock::{now, run_real, spawn_detached};
 use sessionbench::providers::redis::settings::RedisDeadline;
 use sessionbench::providers::{ProviderSettings, Seat};
 use sessionbench::quantity::Span;
@@ -122,7 +122,7 @@ fn wait_on(
     got: &Rc<RefCell<Vec<u64>>>,
 ) {
     let (module, got) = (Rc::clone(module), Rc::clone(got));
-    spawn(async move {
+    spawn_detached(async move {
         let page = page(number);
         let session = module.acquire(&page, id(7), access, TIMEOUT).await.unwrap();
         got.borrow_mut().push(number);
@@ -131,8 +131,7 @@ fn wait_on(
             .await
             .unwrap();
         module.end_request(&page, id(7)).await.unwrap();
-    })
-    .detach();
+    });
 }
 
 fn waiters(bench: &Bench) -> u64 {

@@ -5,7 +5,7 @@
 mod redis_support;
 
 use redis_support::*;
-use sessionbench::clock::{run_real, spawn};
+use sessionbench::clock::{run_real, spawn_detached};
 use sessionbench::providers::redis::settings::{RedisPolled, RedisSettings};
 use sessionbench::providers::{Provider, ProviderSettings, connect};
 use sessionbench::session::{SessionId, SessionStateStore};
@@ -72,13 +72,12 @@ impl Relay {
             let_go,
         };
         let (store, holds) = (store.to_owned(), Rc::clone(&relay.holds));
-        spawn(async move {
+        spawn_detached(async move {
             while let Ok((server, _)) = listener.accept().await {
                 let store = TcpStream::connect(&store).await.unwrap();
-                spawn(pass(server, store, Rc::clone(&holds), gate.clone())).detach();
+                spawn_detached(pass(server, store, Rc::clone(&holds), gate.clone()));
             }
-        })
-        .detach();
+        });
         relay
     }
 }
@@ -92,7 +91,7 @@ async fn pass(
     let (mut sent, mut answer) = server.into_split();
     let (mut answered, mut send) = store.into_split();
     let back = async move { tokio::io::copy(&mut answered, &mut answer).await };
-    spawn(back).detach();
+    spawn_detached(back);
     let mut bytes = [0; 4096];
     while let Ok(count @ 1..) = sent.read(&mut bytes).await {
         let bytes = &bytes[..count];

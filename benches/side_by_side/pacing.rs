@@ -40,12 +40,11 @@ fn schedule(tokio: bool) -> Values {
             wait(intended, tokio).await;
             let recorded = Rc::clone(&recorded);
             // As in a run: every contact is a task of its own.
-            clock::spawn(async move {
+            clock::spawn_detached(async move {
                 recorded
                     .borrow_mut()
                     .record_duration(clock::now().since(intended));
-            })
-            .detach();
+            });
         }
         clock::sleep(Duration::from_millis(50)).await;
     });

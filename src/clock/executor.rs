@@ -4,19 +4,20 @@
 //! What differs between the clocks is only what happens when no task can run: virtual time jumps to
 //! the next deadline here, real time waits for it in `real.rs`.
 
-use super::timers::{Timer, Timers};
-use super::{Instant, Task, Utc};
+use super::task::{Task, join};
+use super::tasks::{Job, TaskId, Tasks, Turn};
+use super::timers::{Due, Sleeper, Timer, Timers};
+use super::{Instant, Utc};
+use crate::fetch::Kept;
 use crate::quantity::mix;
-use async_task::Runnable;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::num::NonZeroU64;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 /// Start of the day in virtual time: 2024-01-01T00:00:00Z.
 const VIRTUAL_UTC: Utc = Utc::from_nanos(1_704_067_200_000_000_000);
@@ -47,12 +48,12 @@ pub fn current<T>(f: impl FnOnce(&Executor) -> T) -> T {
 
 /// Clears a timer if its run is still under way.
 pub fn clear_timer(timer: Timer) {
-    let waker = CURRENT.with(|current| {
+    let sleeper = CURRENT.with(|current| {
         let current = current.try_borrow().ok()?;
         current.as_ref()?.timers.borrow_mut().clear(timer)
     });
-    // A waker may own the last reference to a task, whose drop may clear timers: drop it last.
-    drop(waker);
+    // A waker may own the last reference to something whose drop clears timers: drop it last.
+    drop(sleeper);
 }
 
 /// Tasks woken by other threads, such as name resolution.
@@ -60,7 +61,7 @@ pub fn clear_timer(timer: Timer) {
 struct Inbox {
     /// Whether there are tasks: looked at far more often than there are.
     filled: AtomicBool,
-    tasks: Mutex<Vec<Runnable>>,
+    tasks: Mutex<Vec<TaskId>>,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -70,14 +71,36 @@ enum Source {
     Virtual,
 }
 
-/// Hears what sleepers announced.
-type Listener = Rc<dyn Fn(&[NonZeroU64])>;
+/// Wakes a task, from whichever thread.
+struct TaskWaker {
+    inbox: Arc<Inbox>,
+    task: TaskId,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        wake(&self.inbox, self.task);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        wake(&self.inbox, self.task);
+    }
+}
+
+/// The task that is polled, and the address by which its waker is known.
+#[derive(Clone, Copy)]
+struct Running {
+    task: TaskId,
+    waker: *const (),
+}
 
 /// The executor of one run.
 pub struct Executor {
     source: Source,
     utc_at_start: Utc,
-    queue: RefCell<VecDeque<Runnable>>,
+    tasks: RefCell<Tasks>,
+    queue: RefCell<VecDeque<TaskId>>,
+    running: Cell<Option<Running>>,
     /// Whether tasks that are woken right now run before all others.
     at_once: Cell<bool>,
     inbox: Arc<Inbox>,
@@ -85,8 +108,6 @@ pub struct Executor {
     trace: Cell<u64>,
     /// Wakes whoever runs the executor.
     outer: RefCell<Option<Waker>>,
-    /// Hears what sleepers announced.
-    listener: RefCell<Option<Listener>>,
     /// Whether the executor pauses, so that whoever runs it must be woken for a task that can run.
     paused: Cell<bool>,
 }
@@ -111,13 +132,14 @@ impl Executor {
         Self {
             source,
             utc_at_start,
+            tasks: RefCell::default(),
             queue: RefCell::default(),
+            running: Cell::new(None),
             at_once: Cell::new(false),
             inbox: Arc::default(),
             timers: RefCell::default(),
             trace: Cell::new(0),
             outer: RefCell::new(None),
-            listener: RefCell::new(None),
             paused: Cell::new(false),
         }
     }
@@ -142,11 +164,78 @@ impl Executor {
 
     /// Starts a task.
     pub fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
-        let inbox = Arc::clone(&self.inbox);
-        let schedule = move |task: Runnable| schedule(&inbox, task);
-        let (task, handle) = async_task::spawn_local(future, schedule);
-        task.schedule();
-        handle
+        let (job, joined) = join(future);
+        Task::new(self.start(job), joined)
+    }
+
+    /// Starts a task that nobody waits for.
+    pub fn start(&self, job: Job) -> TaskId {
+        let waker = |task| {
+            let inbox = Arc::clone(&self.inbox);
+            Waker::from(Arc::new(TaskWaker { inbox, task }))
+        };
+        let task = self.tasks.borrow_mut().add(job, waker);
+        self.wake(task);
+        task
+    }
+
+    /// Cancels a task: it is dropped when its turn comes.
+    pub fn cancel(&self, task: TaskId) {
+        self.tasks.borrow_mut().cancel(task);
+        self.wake(task);
+    }
+
+    /// Puts a task into the queue, unless it is there already.
+    fn wake(&self, task: TaskId) {
+        if self.tasks.borrow_mut().wake(task) {
+            self.enqueue(task);
+        }
+    }
+
+    fn enqueue(&self, task: TaskId) {
+        let mut queue = self.queue.borrow_mut();
+        if self.at_once.get() {
+            queue.push_front(task);
+        } else {
+            queue.push_back(task);
+        }
+        if self.paused.replace(false)
+            && let Some(outer) = &*self.outer.borrow()
+        {
+            outer.wake_by_ref();
+        }
+    }
+
+    /// Polls a task whose turn has come.
+    fn run(&self, task: TaskId) {
+        let turn = self.tasks.borrow_mut().begin(task);
+        match turn {
+            Turn::Poll(mut job, waker) => {
+                self.running.set(Some(Running {
+                    task,
+                    waker: waker.data(),
+                }));
+                let polled = job.as_mut().poll(&mut Context::from_waker(&waker));
+                self.running.set(None);
+                if polled.is_pending() {
+                    let again = self.tasks.borrow_mut().suspend(task, job, waker);
+                    if again {
+                        self.enqueue(task);
+                    }
+                    return;
+                }
+                drop(job);
+            }
+            Turn::Drop(job) => drop(job),
+        }
+        self.tasks.borrow_mut().remove(task);
+    }
+
+    /// Notes what memory the task that is polled will use when it is woken.
+    pub fn will_use(&self, what: [Kept; 4]) {
+        if let Some(running) = self.running.get() {
+            self.tasks.borrow_mut().will_use(running.task, what);
+        }
     }
 
     /// Has the tasks that `wake` wakes run before all others.
@@ -156,28 +245,25 @@ impl Executor {
         self.at_once.set(false);
     }
 
-    /// Sets a timer for a sleeping task.
-    pub fn set_timer(
-        &self,
-        timer: &mut Option<Timer>,
-        deadline: Instant,
-        waker: &Waker,
-        announced: Option<NonZeroU64>,
-    ) {
-        let mut timers = self.timers.borrow_mut();
-        timers.set(timer, deadline, waker, announced);
+    /// Sets a timer for a sleeper.
+    pub fn set_timer(&self, timer: &mut Option<Timer>, deadline: Instant, waker: &Waker) {
+        let running = self.running.get();
+        let sleeper = match running.filter(|running| running.waker == waker.data()) {
+            Some(running) => Sleeper::Task(running.task),
+            None => Sleeper::Waker(waker.clone()),
+        };
+        self.timers.borrow_mut().set(timer, deadline, sleeper);
     }
 
-    /// Sets who hears what sleepers announce.
-    pub fn listen(&self, listener: Listener) {
-        *self.listener.borrow_mut() = Some(listener);
+    fn pop_due(&self, now: Instant) -> Option<Due> {
+        let tasks = self.tasks.borrow();
+        self.timers.borrow_mut().pop_due(now, &tasks)
     }
 
-    /// Tells what those announced whose time is near.
-    fn announce(&self, announced: &[NonZeroU64]) {
-        let listener = self.listener.borrow().clone();
-        if let Some(listener) = listener {
-            listener(announced);
+    fn wake_sleeper(&self, sleeper: Sleeper) {
+        match sleeper {
+            Sleeper::Task(task) => self.wake(task),
+            Sleeper::Waker(waker) => waker.wake(),
         }
     }
 
@@ -188,12 +274,8 @@ impl Executor {
 
     /// Wakes every task whose deadline has passed.
     pub fn fire_timers(&self, now: Instant) {
-        loop {
-            let due = self.timers.borrow_mut().pop_due(now);
-            let Some((_, _, waker)) = due else { return };
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+        while let Some(due) = self.pop_due(now) {
+            self.wake_sleeper(due.sleeper);
         }
     }
 
@@ -203,9 +285,7 @@ impl Executor {
         for _ in 0..limit {
             let task = self.queue.borrow_mut().pop_front();
             match task {
-                Some(task) => {
-                    task.run();
-                }
+                Some(task) => self.run(task),
                 None => return false,
             }
         }
@@ -236,71 +316,65 @@ impl Executor {
             return;
         }
         self.inbox.filled.store(false, Ordering::Release);
-        let mut inbox = lock(&self.inbox.tasks);
-        self.queue.borrow_mut().extend(inbox.drain(..));
+        let woken = std::mem::take(&mut *lock(&self.inbox.tasks));
+        woken.into_iter().for_each(|task| self.wake(task));
     }
 
     /// Jumps to the earliest deadline and wakes whoever sleeps for it. Returns whether anyone did.
     fn jump(&self) -> bool {
-        let due = self.timers.borrow_mut().pop_due(Instant::NEVER);
-        let Some((deadline, sequence, waker)) = due else {
+        let Some(due) = self.pop_due(Instant::NEVER) else {
             return false;
         };
-        let announced = self.timers.borrow_mut().take_announced();
-        if !announced.is_empty() {
-            self.announce(&announced);
-        }
-        VIRTUAL_NOW.set(Some(self.now().max(deadline)));
+        VIRTUAL_NOW.set(Some(self.now().max(due.deadline)));
         self.trace.set(mix(self.trace.get()
-            ^ deadline.as_nanos()
-            ^ sequence.rotate_left(40)));
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+            ^ due.deadline.as_nanos()
+            ^ due.sequence.rotate_left(40)));
+        self.wake_sleeper(due.sleeper);
         true
     }
 
     /// Drops every task that is left, and whatever their drop wakes.
     fn clear(&self) {
-        self.listener.borrow_mut().take();
         loop {
-            let wakers = self.timers.borrow_mut().take_all();
-            self.receive();
-            let tasks: Vec<_> = self.queue.borrow_mut().drain(..).collect();
-            if wakers.is_empty() && tasks.is_empty() {
+            let sleepers = self.timers.borrow_mut().take_all();
+            let jobs = self.tasks.borrow_mut().take_all();
+            self.queue.borrow_mut().clear();
+            if sleepers.is_empty() && jobs.is_empty() {
                 return;
             }
-            drop(wakers);
-            drop(tasks);
+            drop(sleepers);
+            drop(jobs);
         }
     }
 }
 
-/// Puts a task that was woken into its executor's queue.
-fn schedule(inbox: &Arc<Inbox>, task: Runnable) {
-    let mut task = Some(task);
-    // `try_with`: a task may be woken while the thread ends.
+/// Cancels a task of this thread's run, if that is still under way.
+pub fn cancel(task: TaskId) {
+    // `try_with`: a handle may be dropped while the thread ends.
     let _ = CURRENT.try_with(|current| {
-        let Ok(current) = current.try_borrow() else {
-            return;
-        };
-        let Some(executor) = current.as_ref() else {
-            return;
-        };
-        if Arc::ptr_eq(&executor.inbox, inbox) {
-            let mut queue = executor.queue.borrow_mut();
-            match task.take() {
-                Some(task) if executor.at_once.get() => queue.push_front(task),
-                task => queue.extend(task),
-            }
-            if executor.paused.replace(false)
-                && let Some(outer) = &*executor.outer.borrow()
-            {
-                outer.wake_by_ref();
-            }
+        if let Ok(current) = current.try_borrow()
+            && let Some(executor) = &*current
+        {
+            executor.cancel(task);
         }
     });
-    if let Some(task) = task {
+}
+
+/// Wakes a task, on its executor's thread or another.
+fn wake(inbox: &Arc<Inbox>, task: TaskId) {
+    let woken = CURRENT.try_with(|current| {
+        let Ok(current) = current.try_borrow() else {
+            return false;
+        };
+        match &*current {
+            Some(executor) if Arc::ptr_eq(&executor.inbox, inbox) => {
+                executor.wake(task);
+                true
+            }
+            _ => false,
+        }
+    });
+    if woken != Ok(true) {
         lock(&inbox.tasks).push(task);
         inbox.filled.store(true, Ordering::Release);
         if let Some(waker) = lock(&inbox.waker).as_ref() {

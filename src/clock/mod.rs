@@ -14,21 +14,21 @@ mod executor;
 mod instant;
 mod queue;
 mod real;
+mod task;
+mod tasks;
 mod timers;
 
 pub use executor::{Deadlock, run_virtual};
 pub use instant::{Instant, Utc};
 pub use real::run_real;
+pub use task::Task;
 
+use crate::fetch::Kept;
+use futures_util::FutureExt;
 use std::future::Future;
-use std::num::NonZeroU64;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-
-/// A running task. Dropping it cancels the task; see [`Task::detach`].
-pub type Task<T> = async_task::Task<T>;
 
 /// The time since the start of the run.
 #[must_use]
@@ -49,6 +49,17 @@ pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
     executor::current(|executor| executor.spawn(future))
 }
 
+/// Starts a task on this thread that nobody waits for and that runs until it or the run ends.
+pub fn spawn_detached<T: 'static>(future: impl Future<Output = T> + 'static) {
+    executor::current(|executor| executor.start(Box::pin(future.map(drop))));
+}
+
+/// Notes what memory the task that calls this will use when it is woken, so that the processor has
+/// fetched it by then. For tasks that are very many.
+pub fn will_use(what: [Kept; 4]) {
+    executor::current(|executor| executor.will_use(what));
+}
+
 /// Has the tasks that `wake` wakes run before all others that can run.
 pub fn at_once(wake: impl FnOnce()) {
     executor::current(|executor| executor.at_once(wake));
@@ -59,15 +70,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep {
         deadline,
         timer: None,
-        announced: None,
     }
-}
-
-/// Has `listener` told what sleepers announced with [`Sleep::announcing`], some milliseconds before they
-/// wake up and of several at once. For fetching ahead where many wake up after one another: in virtual
-/// time only, and not of short sleeps.
-pub fn listen(listener: impl Fn(&[NonZeroU64]) + 'static) {
-    executor::current(|executor| executor.listen(Rc::new(listener)));
 }
 
 /// Waits for a while.
@@ -122,21 +125,13 @@ pub struct Elapsed;
 pub struct Sleep {
     deadline: Instant,
     timer: Option<timers::Timer>,
-    announced: Option<NonZeroU64>,
 }
 
 impl Sleep {
-    /// Announces what the sleeper will do, to whoever [`listen`]s.
-    pub const fn announcing(mut self, what: Option<NonZeroU64>) -> Self {
-        self.announced = what;
-        self
-    }
-
     /// Has the task woken at the deadline.
     fn register(&mut self, context: &mut Context<'_>) {
         executor::current(|executor| {
-            let announced = self.announced;
-            executor.set_timer(&mut self.timer, self.deadline, context.waker(), announced);
+            executor.set_timer(&mut self.timer, self.deadline, context.waker());
         });
     }
 }
@@ -165,6 +160,7 @@ impl Drop for Sleep {
 mod tests {
     use super::*;
     use std::cell::RefCell;
+    use std::rc::Rc;
 
     fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
@@ -303,30 +299,14 @@ mod tests {
     fn tokio_channels_work_on_the_virtual_clock() {
         let (value, _) = run_virtual(async {
             let (sender, receiver) = tokio::sync::oneshot::channel();
-            spawn(async move {
+            spawn_detached(async move {
                 sleep(ms(3)).await;
                 let _ = sender.send(7);
-            })
-            .detach();
+            });
             receiver.await
         })
         .unwrap();
         assert_eq!(value, Ok(7));
-    }
-
-    #[test]
-    fn what_a_sleeper_announces_is_told_before_it_wakes_up() {
-        let (told, _) = run_virtual(async {
-            let told = Rc::new(RefCell::new(Vec::new()));
-            let heard = Rc::clone(&told);
-            listen(move |all| heard.borrow_mut().extend(all.iter().map(|what| what.get())));
-            // Someone else, a bucket of the queue before.
-            spawn(sleep(ms(495))).detach();
-            sleep(ms(500)).announcing(NonZeroU64::new(7)).await;
-            told.borrow().clone()
-        })
-        .unwrap();
-        assert_eq!(told, [7]);
     }
 
     #[test]

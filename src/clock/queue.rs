@@ -11,7 +11,6 @@
 use super::Instant;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::num::NonZeroU64;
 
 /// Bits of a nanosecond count below a fine bucket: 4.2 ms.
 const FINE: u32 = 22;
@@ -29,8 +28,8 @@ pub struct Entry {
     pub slot: u32,
     /// Which use of the slot.
     pub generation: u32,
-    /// What the sleeper announced.
-    pub announced: Option<NonZeroU64>,
+    /// Index of the task that sleeps, to fetch it ahead.
+    pub task: u32,
 }
 
 /// Deadlines, the earliest first.
@@ -76,6 +75,13 @@ const fn bucket(index: u64) -> usize {
     (index & ((1 << BUCKETS) - 1)) as usize
 }
 
+impl Entry {
+    /// Its place in the order, in one number: to compare two fields after one another takes longer.
+    fn order(&self) -> u128 {
+        u128::from(self.deadline.as_nanos()) << 64 | u128::from(self.sequence)
+    }
+}
+
 impl Queue {
     /// Adds a deadline.
     pub fn push(&mut self, entry: Entry) {
@@ -119,9 +125,9 @@ impl Queue {
         &self.open
     }
 
-    /// What is in the bucket after it so far, if it is of the same window.
-    pub fn upcoming(&self) -> &[Entry] {
-        &self.fine[bucket(self.cursor + 1)]
+    /// What is so far in the bucket that comes `after` so many, if it is of the same window.
+    pub fn upcoming(&self, after: u64) -> &[Entry] {
+        &self.fine[bucket(self.cursor + after)]
     }
 
     /// Takes out the earliest deadline, as [`peek`](Self::peek) showed it.
@@ -141,7 +147,8 @@ impl Queue {
             self.in_fine -= self.open.len();
             self.open.retain(&wanted);
             if !self.open.is_empty() {
-                self.open.sort_unstable_by(|one, other| other.cmp(one));
+                self.open
+                    .sort_unstable_by_key(|entry| Reverse(entry.order()));
                 return true;
             }
         }
@@ -197,7 +204,7 @@ mod tests {
             sequence,
             slot: wanted.into(),
             generation: 0,
-            announced: None,
+            task: 0,
         }
     }
 

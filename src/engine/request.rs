@@ -2,15 +2,16 @@
 
 use super::site::Site;
 use crate::clock::{self, Instant};
+use crate::fetch::Kept;
 use crate::measure::{Failure, RequestDone};
 use crate::session::module::{Access, Ending, Request, Session};
 use crate::session::stamp::payload_length;
-use crate::session::{Item, Minutes, Prefetch, RequestContext, SessionId, Stamp, StoreKind};
+use crate::session::{Item, Minutes, RequestContext, SessionId, Stamp, StoreKind};
 use crate::topology::settings::SharedAccess;
 use crate::topology::{CdServer, Cluster, Route};
 use crate::traffic::{ContactPlan, DeviceKey, RequestPlan, Way, shared_id};
-use std::cell::{Cell, RefCell};
-use std::num::{NonZeroU32, NonZeroU64};
+use std::cell::Cell;
+use std::num::NonZeroU32;
 
 /// A device's browser: its cookies, and whom it belongs to. Small, since each visitor keeps one.
 pub struct Browser {
@@ -59,27 +60,6 @@ impl Browser {
         site.owner(&self.contact, self.device, self.cluster.into())
     }
 
-    /// What it will ask for next, to be announced while its visitor thinks; `None` before it has a
-    /// cookie, and where a number is too large.
-    #[must_use]
-    pub fn announcement(&self) -> Option<NonZeroU64> {
-        let [contact, identified, device, cluster, server, cookie] = ANNOUNCED;
-        let parts = [
-            (self.contact.number, contact),
-            (self.contact.identified.into(), identified),
-            (self.device.into(), device),
-            (self.cluster.into(), cluster),
-            (self.affinity.get()?.into(), server),
-            (self.cookie.get()?.get().into(), cookie),
-        ];
-        parts
-            .into_iter()
-            .try_fold(0u64, |packed, (part, bits)| {
-                (part < 1 << bits).then_some(packed << bits | part)
-            })
-            .and_then(NonZeroU64::new)
-    }
-
     /// The number of the session id that a request sends or is given.
     fn id_number(&self) -> NonZeroU32 {
         self.cookie.get().unwrap_or_else(|| {
@@ -87,79 +67,6 @@ impl Browser {
             self.ids.set(number.get());
             number
         })
-    }
-}
-
-/// Bits of an announcement: contact, whether it is identified, device, cluster, server, cookie.
-const ANNOUNCED: [u32; 6] = [32, 1, 6, 6, 9, 10];
-
-/// Fetches what announced requests will ask for.
-///
-/// With a hundred thousand live contacts nothing about one of them is in the processor's caches.
-/// Fetching for all who wake up within some milliseconds takes hardly longer than for one.
-#[derive(Default)]
-pub struct FetchAhead {
-    /// Whose indexes are fetched already.
-    near: RefCell<Vec<Announced>>,
-}
-
-/// What an announced request will ask for, and of which CD server.
-struct Announced {
-    cluster: usize,
-    server: usize,
-    private: SessionId,
-    shared: SessionId,
-}
-
-impl FetchAhead {
-    /// Fetches the sessions of those who were announced the last time, and the indexes that lead to the
-    /// sessions of these.
-    pub fn announced(&self, site: &Site, announcements: &[NonZeroU64]) {
-        // All names first, so that the processor looks for many sessions at once.
-        let far: Vec<_> = (announcements.iter())
-            .map(|announcement| Announced::of(site, *announcement))
-            .collect();
-        let near = self.near.replace(far);
-        near.iter()
-            .for_each(|one| one.fetch(site, Prefetch::Session));
-        let far = self.near.borrow();
-        far.iter().for_each(|one| one.fetch(site, Prefetch::Index));
-    }
-}
-
-impl Announced {
-    fn of(site: &Site, announcement: NonZeroU64) -> Self {
-        let mut rest = announcement.get();
-        let mut parts = [0; ANNOUNCED.len()];
-        for (part, bits) in parts.iter_mut().zip(ANNOUNCED).rev() {
-            *part = rest & ((1 << bits) - 1);
-            rest >>= bits;
-        }
-        let [contact, identified, device, cluster, server, cookie] = parts;
-        let browser = Browser::new(
-            ContactPlan {
-                number: contact,
-                robot: false,
-                identified: identified == 1,
-                devices: 1,
-            },
-            device as u32,
-            cluster as usize,
-        );
-        Self {
-            cluster: cluster as usize,
-            server: server as usize,
-            private: site.traffic.private_id(browser.key(), cookie as u32),
-            shared: shared_id(site.traffic.seed, browser.owner(site)),
-        }
-    }
-
-    fn fetch(&self, site: &Site, step: Prefetch) {
-        let server = &site.clusters[self.cluster].servers[self.server];
-        server.private.prefetch(self.private, step);
-        if let Some(module) = &server.shared {
-            module.prefetch(self.shared, step);
-        }
     }
 }
 
@@ -220,6 +127,7 @@ pub fn page_request(
             failure,
             context: &request.context,
         });
+        clock::will_use(page.kept());
     }
 }
 
@@ -241,6 +149,16 @@ struct PageRequest<'a> {
 }
 
 impl PageRequest<'_> {
+    /// Where its sessions are kept: the visitor's next request will use them.
+    fn kept(&self) -> [Kept; 4] {
+        let [private, of_private] = self.server.private.kept(self.private);
+        let [shared, of_shared] = match &self.server.shared {
+            Some(module) => module.kept(self.shared),
+            None => Default::default(),
+        };
+        [private, of_private, shared, of_shared]
+    }
+
     async fn serve(&self) -> Result<(), Failure> {
         let served = match self.plan.way {
             Way::Sessionless => self.without_session().await,

@@ -4,7 +4,6 @@
 //! behind the site, `watch` how time passes; here is only the order of things.
 
 use super::error::RunError;
-use super::request::FetchAhead;
 use super::site::Site;
 use super::stores::{Samples, Stores};
 use super::visitor::arrive;
@@ -74,12 +73,6 @@ pub async fn play(
     }));
     let clusters = stores.serve(scenario, &instances, &recorder);
     let site = Rc::new(site(scenario, clusters, &recorder, until));
-    let (announced_to, ahead) = (Rc::downgrade(&site), FetchAhead::default());
-    clock::listen(move |announced| {
-        if let Some(site) = announced_to.upgrade() {
-            ahead.announced(&site, announced);
-        }
-    });
     let sampler = stores.spawn_sampler(clock);
     let arrivals = clock::spawn(arrive(Rc::clone(&site), arrivals(scenario), started));
     let mut watch = Watch {

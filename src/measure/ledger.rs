@@ -22,10 +22,11 @@ use super::integrity::{Integrity, Promise};
 use super::life::{Holder, Life};
 use super::values::Values;
 use crate::clock::Instant;
+use crate::fetch::Kept;
 use crate::providers::Detection;
 use crate::result::PageViews;
 use crate::session::observer::{Operation, Outcome, Verb};
-use crate::session::{IdMap, IdTable, Prefetch, SessionId, StoreKind};
+use crate::session::{IdMap, IdTable, SessionId, StoreKind};
 use std::collections::BTreeMap;
 use std::mem::take;
 use std::time::Duration;
@@ -155,12 +156,10 @@ impl Ledger {
         }
     }
 
-    /// Fetches what is known of a session into the processor's caches.
-    pub fn prefetch(&self, id: SessionId, step: Prefetch) {
-        match step {
-            Prefetch::Index => self.lives.fetch_index(&id),
-            Prefetch::Session => self.lives.fetch(&id),
-        }
+    /// Where it keeps what it knows of a session.
+    #[must_use]
+    pub fn kept(&self, id: SessionId) -> Kept {
+        self.lives.kept(&id)
     }
 
     /// Who holds a session's lock, as far as the harness granted it.

@@ -24,6 +24,7 @@ pub use requests::{Failure, RequestDone};
 pub use values::Values;
 
 use crate::clock::{self, Instant};
+use crate::fetch::Kept;
 use crate::result::{
     Conservation, Invariant, Offender, Operations, PageViews, Requests, SessionEnds,
     SessionTimeline, Store, Timeline,
@@ -31,7 +32,7 @@ use crate::result::{
 use crate::session::observer::{
     AcquireError, Grant, Observer, Operation, Outcome, Release, RequestNumber, ServerIndex, Verb,
 };
-use crate::session::{EndNotice, Item, Prefetch, SessionId, StoreKind};
+use crate::session::{EndNotice, Item, SessionId, StoreKind};
 use integrity::Integrity;
 use ledger::Ledger;
 use locks::{LockMeter, Queues};
@@ -373,8 +374,8 @@ impl Recorder {
 }
 
 impl Observer for Recorder {
-    fn prefetch(&self, id: SessionId, step: Prefetch) {
-        self.state.borrow().ledgers[id.kind() as usize].prefetch(id, step);
+    fn kept(&self, id: SessionId) -> Kept {
+        self.state.borrow().ledgers[id.kind() as usize].kept(id)
     }
 
     fn operation(&self, operation: &Operation) {

@@ -10,9 +10,10 @@
 use super::{Provider, Seat, ServerInfo, StoreSample};
 use crate::cache::{self, Access, Cache, Sliding, WHEEL};
 use crate::clock::{self, Instant, Task};
+use crate::fetch::Kept;
 use crate::session::{
     Actions, EndNotice, ExpireCallback, Found, GetItem, IdHasher, Item, LockId, Minutes, Noticed,
-    Prefetch, RequestContext, SessionId, SessionStateStore, StoreError,
+    RequestContext, SessionId, SessionStateStore, StoreError,
 };
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -153,7 +154,7 @@ impl Memory {
             noticed,
         };
         // Nobody hears of an exception in the handler: the cache swallows it.
-        clock::spawn(async move { callback.session_end(notice).await }).detach();
+        clock::spawn_detached(async move { callback.session_end(notice).await });
     }
 }
 
@@ -287,12 +288,8 @@ impl SessionStateStore for InprocStore {
         false
     }
 
-    fn prefetch(&self, id: SessionId, step: Prefetch) {
-        let sessions = self.memory.sessions.borrow();
-        match step {
-            Prefetch::Index => sessions.fetch_index(&id),
-            Prefetch::Session => sessions.fetch(&id),
-        }
+    fn kept(&self, id: SessionId) -> Kept {
+        self.memory.sessions.borrow().kept(&id)
     }
 
     async fn dispose(&self) {

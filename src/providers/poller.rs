@@ -111,7 +111,7 @@ impl Poller {
             polling,
             work,
         };
-        clock::spawn(Rc::new(ticker).run(stopped)).detach();
+        clock::spawn_detached(Rc::new(ticker).run(stopped));
         Self { stop }
     }
 
@@ -219,7 +219,7 @@ impl<S: ExpiredSessions + 'static> Ticker<S> {
         let claimed = Rc::new(Mutex::new(claimed));
         for _ in 0..workers {
             let worker = Rc::clone(self).work(Rc::clone(&claimed), stopped.clone());
-            clock::spawn(worker).detach();
+            clock::spawn_detached(worker);
         }
         queue
     }

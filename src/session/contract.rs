@@ -11,6 +11,7 @@
 
 use super::{Item, Minutes, SessionId};
 use crate::clock::Instant;
+use crate::fetch::Kept;
 use async_trait::async_trait;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -103,21 +104,14 @@ pub trait SessionStateStore {
         std::future::pending().await
     }
 
-    /// Tells that a request is about to use a session, once for each step. Changes nothing; a store in
-    /// memory fetches what it will need, so that the fetches of many sessions overlap.
-    fn prefetch(&self, _id: SessionId, _step: Prefetch) {}
+    /// Where a store in this memory keeps a session, so that the processor can fetch it before the next
+    /// request for it. Nowhere by default. Changes nothing.
+    fn kept(&self, _id: SessionId) -> Kept {
+        Kept::default()
+    }
 
     /// Stops pollers and subscriptions; no session end is raised after it returns (`Dispose`).
     async fn dispose(&self);
-}
-
-/// Steps in which a session in memory is fetched ahead, some milliseconds apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Prefetch {
-    /// What says where the session is.
-    Index,
-    /// The session.
-    Session,
 }
 
 /// What a store answers to a get.

@@ -15,7 +15,7 @@ pub mod stamp;
 pub mod value;
 
 pub use contract::{
-    Actions, EndNotice, ExpireCallback, Found, GetItem, LockId, Noticed, Prefetch, RequestContext,
+    Actions, EndNotice, ExpireCallback, Found, GetItem, LockId, Noticed, RequestContext,
     SessionStateStore, StoreError,
 };
 pub use id::{IdHasher, IdMap, IdTable, SessionId, StoreKind};

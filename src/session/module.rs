@@ -8,9 +8,7 @@
 //! whole number of polls however short the lock was held, and whoever polls first after a release
 //! is served first, however long others have waited.
 
-use super::contract::{
-    Found, GetItem, LockId, Prefetch, RequestContext, SessionStateStore, StoreError,
-};
+use super::contract::{Found, GetItem, LockId, RequestContext, SessionStateStore, StoreError};
 use super::id::IdMap;
 use super::observer::{
     AcquireError, Grant, Observer, Operation, Outcome, Release, RequestNumber, ServerIndex, Verb,
@@ -19,6 +17,7 @@ use super::observer::{
 use super::settings::ModuleSettings;
 use super::{Actions, Item, Minutes, SessionId, StoreKind};
 use crate::clock::{self, Instant};
+use crate::fetch::Kept;
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
@@ -223,10 +222,9 @@ impl SessionStateModule {
         }
     }
 
-    /// Tells that a request is about to use a session.
-    pub fn prefetch(&self, id: SessionId, step: Prefetch) {
-        self.store.prefetch(id, step);
-        self.observer.prefetch(id, step);
+    /// Where the store and the observer keep a session in memory.
+    pub fn kept(&self, id: SessionId) -> [Kept; 2] {
+        [self.store.kept(id), self.observer.kept(id)]
     }
 
     /// Gives a session back (facts §2.3). Returns whether it is in the store now, so that the

@@ -3,8 +3,9 @@
 //! The module and the visitors call these; `measure/` implements them. Everything is told as it
 //! happens, on the engine's one thread, so an observer must be quick and must not call back.
 
-use super::{Item, Minutes, Prefetch, SessionId};
+use super::{Item, Minutes, SessionId};
 use crate::clock::Instant;
+use crate::fetch::Kept;
 
 /// One CD server of one cluster, as an index into whatever the observer keeps per server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -171,9 +172,11 @@ pub enum AcquireError {
 
 /// Watches the request module at work.
 pub trait Observer {
-    /// A request is about to use a session. Changes nothing; see
-    /// [`SessionStateStore::prefetch`](super::SessionStateStore::prefetch).
-    fn prefetch(&self, _id: SessionId, _step: Prefetch) {}
+    /// Where it keeps what it knows of a session; see
+    /// [`SessionStateStore::kept`](super::SessionStateStore::kept).
+    fn kept(&self, _id: SessionId) -> Kept {
+        Kept::default()
+    }
     /// An operation ended.
     fn operation(&self, operation: &Operation);
     /// A request found its session locked for the first time and starts to wait.

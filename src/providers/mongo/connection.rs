@@ -157,13 +157,12 @@ impl Connection {
         request.count_round_trip(sent_length(&command, database), 0);
         let connection = self.clone();
         let database = database.clone();
-        clock::spawn(async move {
+        clock::spawn_detached(async move {
             // By contract nobody hears of its failure.
             let _ = connection
                 .run(&RequestContext::default(), &database, command)
                 .await;
-        })
-        .detach();
+        });
     }
 }
 

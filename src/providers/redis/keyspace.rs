@@ -112,7 +112,7 @@ impl Addition for Keyspace {
             broke: Notify::default(),
         };
         let subscriptions = self.subscriptions.take();
-        clock::spawn(Rc::new(listener).run(subscriptions)).detach();
+        clock::spawn_detached(Rc::new(listener).run(subscriptions));
         *self.stop.borrow_mut() = Some(stop);
     }
 

@@ -281,11 +281,10 @@ impl Listener {
         let callback = Rc::clone(&self.callback);
         // Whoever stops waits until the last one of these is gone.
         let stopped = self.stopped.clone();
-        clock::spawn(async move {
+        clock::spawn_detached(async move {
             heard.end(id, arrived, callback.as_ref()).await;
             drop(stopped);
-        })
-        .detach();
+        });
     }
 }
 

@@ -98,7 +98,7 @@ impl Pipe {
             state: Rc::clone(&state),
             arrived: Vec::new(),
         };
-        clock::spawn(poll_fn(move |context| driver.poll(context))).detach();
+        clock::spawn_detached(poll_fn(move |context| driver.poll(context)));
         Self(Rc::new(Open(state)))
     }
 

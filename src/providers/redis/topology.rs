@@ -141,7 +141,7 @@ impl Topology {
     pub fn refresh_beside(self: &Rc<Self>) {
         if !self.is_fixed() {
             let topology = Rc::clone(self);
-            clock::spawn(async move { topology.refresh().await }).detach();
+            clock::spawn_detached(async move { topology.refresh().await });
         }
     }
 

@@ -166,7 +166,7 @@ impl PostgresConnection {
     pub fn cancel(self, limit: Duration) {
         let token = self.client.cancel_token();
         let target = Rc::clone(&self.target);
-        clock::spawn(async move {
+        clock::spawn_detached(async move {
             let cancelling = async {
                 if let Ok((socket, _)) = target.socket().await {
                     let _ = token.cancel_query_raw(socket, target.tls()).await;
@@ -174,8 +174,7 @@ impl PostgresConnection {
             };
             let _ = clock::timeout(limit, cancelling).await;
             drop(self);
-        })
-        .detach();
+        });
     }
 
     async fn run(&self, text: &str, values: &[&Value]) -> Result<Vec<Row>, SqlError> {

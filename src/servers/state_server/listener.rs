@@ -69,7 +69,7 @@ pub async fn serve(listener: TcpListener, minute: Duration, limits: Limits) {
         match listener.accept().await {
             Ok((stream, _)) if server.clients.get() < limits.connections => {
                 let client = Client::enter(&server);
-                clock::spawn(async move { client.converse(stream).await }).detach();
+                clock::spawn_detached(async move { client.converse(stream).await });
             }
             Ok(_) => {}
             Err(_) => clock::sleep(ACCEPT_PAUSE).await,

@@ -1,7 +1,7 @@
 //! The module against a store of a few lines, on the virtual clock.
 
 use super::*;
-use crate::clock::{run_virtual, sleep, spawn};
+use crate::clock::{run_virtual, sleep, spawn, spawn_detached};
 use crate::session::{ExpireCallback, Value};
 use async_trait::async_trait;
 use std::cell::Cell;
@@ -252,11 +252,10 @@ impl Bench {
     /// Frees the lock after a while.
     fn free_at(&self, instant: Instant) {
         let store = Rc::clone(&self.store);
-        spawn(async move {
+        spawn_detached(async move {
             clock::sleep_until(instant).await;
             store.free();
-        })
-        .detach();
+        });
     }
 }
 
@@ -443,7 +442,7 @@ async fn queue_up(bench: &Rc<Bench>, requests: u64) {
     bench.store.hold();
     for number in 0..requests {
         let bench = Rc::clone(bench);
-        spawn(async move { bench.acquire(number, Access::ReadOnly).await.map(|_| ()) }).detach();
+        spawn_detached(async move { bench.acquire(number, Access::ReadOnly).await.map(|_| ()) });
     }
     sleep(ms(1)).await;
 }
@@ -532,11 +531,10 @@ fn a_store_error_while_waiting_stops_the_wait() {
     play(async |bench| {
         bench.store.hold();
         let store = Rc::clone(&bench.store);
-        spawn(async move {
+        spawn_detached(async move {
             sleep(ms(700)).await;
             store.failing.set(true);
-        })
-        .detach();
+        });
         let result = bench.acquire(1, Access::Exclusive).await;
         let gone = AcquireError::Store(StoreError::Connection("gone".to_owned()));
         assert_eq!(result.err(), Some(gone.clone()));

@@ -141,7 +141,7 @@ impl DeadlineStore {
             work: Rc::clone(&work),
             stopped,
         };
-        clock::spawn(hearing.run(subscription)).detach();
+        clock::spawn_detached(hearing.run(subscription));
         let core = Core {
             connections,
             alarms: keys.shards().map(|_| Alarm::default()).collect(),
@@ -271,7 +271,7 @@ impl SessionStateStore for DeadlineStore {
                 handlers: Arc::clone(&handlers),
                 stopped: self.stop.subscribe(),
             };
-            clock::spawn(sleeper.run()).detach();
+            clock::spawn_detached(sleeper.run());
         }
         *self.callback.borrow_mut() = Some(callback);
         true

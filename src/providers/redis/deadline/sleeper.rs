@@ -189,7 +189,7 @@ impl Sleeper {
             // Whoever stops waits until the last one of these is gone.
             let mut stopped = self.stopped.clone();
             let shard = self.shard;
-            clock::spawn(async move {
+            clock::spawn_detached(async move {
                 let (died, raised) = (
                     stopped.wait_for(|_| false),
                     core.raise(ended, woke, shard, callback.as_ref()),
@@ -200,8 +200,7 @@ impl Sleeper {
                     () = raised => {}
                 }
                 drop(permit);
-            })
-            .detach();
+            });
         }
     }
 }
