@@ -28,7 +28,11 @@ pub struct Leaving {
 
 /// The releases under way of one store kind, by request: a request holds one session of a kind.
 #[derive(Debug, Default)]
-pub struct Releases(HashMap<RequestNumber, Leaving, BuildHasherDefault<IdHasher>>);
+pub struct Releases {
+    /// The one that was sent last, which is the only one where stores answer at once.
+    latest: Option<(RequestNumber, Leaving)>,
+    others: HashMap<RequestNumber, Leaving, BuildHasherDefault<IdHasher>>,
+}
 
 impl Releases {
     /// A request that holds a lock by right is about to release it.
@@ -41,13 +45,18 @@ impl Releases {
             overtaken: false,
             seen: false,
         };
-        self.0.insert(holder.request(), leaving);
+        if let Some((request, leaving)) = self.latest.replace((holder.request(), leaving)) {
+            self.others.insert(request, leaving);
+        }
     }
 
     /// Somebody got the lock of this request, and found this content: its release, if one is under
     /// way.
     pub fn overtake(&mut self, holder: Holder, found: Option<Stamp>) -> Option<Leaving> {
-        let leaving = self.0.get_mut(&holder.request())?;
+        let leaving = match &mut self.latest {
+            Some((request, leaving)) if *request == holder.request() => leaving,
+            _ => self.others.get_mut(&holder.request())?,
+        };
         leaving.overtaken = true;
         leaving.seen = found.is_some() && found == leaving.written.map(|(stamp, _)| stamp);
         Some(*leaving)
@@ -55,7 +64,10 @@ impl Releases {
 
     /// The answer to a request's release is here: what there was to say, if it was overtaken.
     pub fn answered(&mut self, request: RequestNumber) -> Option<Leaving> {
-        let leaving = self.0.remove(&request)?;
+        let leaving = match self.latest.take_if(|(latest, _)| *latest == request) {
+            Some((_, leaving)) => leaving,
+            None => self.others.remove(&request)?,
+        };
         leaving.overtaken.then_some(leaving)
     }
 }

@@ -133,6 +133,8 @@ impl Integrity {
     }
 
     /// Notes that a promise was broken.
+    #[cold]
+    #[inline(never)]
     pub fn broken(
         &mut self,
         promise: Promise,
@@ -146,6 +148,8 @@ impl Integrity {
     }
 
     /// Remembers who was among the first of what the result counts under this name.
+    #[cold]
+    #[inline(never)]
     pub fn offended(
         &mut self,
         wrong: &'static str,

@@ -89,7 +89,7 @@ pub struct RequestMeter {
     failed: BTreeMap<Failure, u64>,
     troubles: Troubles,
     measured: u64,
-    by_way: BTreeMap<Way, u64>,
+    by_way: [u64; Way::ALL.len()],
     response: Values,
     service: Values,
     lag: Values,
@@ -203,7 +203,7 @@ impl RequestMeter {
             failed: BTreeMap::new(),
             troubles: Troubles::default(),
             measured: 0,
-            by_way: BTreeMap::new(),
+            by_way: Default::default(),
             response: Values::default(),
             service: Values::default(),
             lag: Values::default(),
@@ -279,7 +279,7 @@ impl RequestMeter {
         // What it spent after the measured time is in its service, and in no level.
         self.edges.after += u128::from(done.as_nanos() - sent.as_nanos()) - inside;
         self.measured += 1;
-        *self.by_way.entry(request.way).or_default() += 1;
+        self.by_way[request.way as usize] += 1;
         self.response.record_time(intended, done);
         self.service.record_time(sent, done);
         self.lag.record_time(intended, sent);
@@ -370,10 +370,9 @@ impl RequestMeter {
             refused_writes: self.troubles.refused,
             measured: self.measured,
             per_second: self.measured as f64 / length,
-            by_way: self
-                .by_way
-                .iter()
-                .map(|(way, n)| (way.name().to_owned(), *n))
+            by_way: (Way::ALL.iter().zip(self.by_way))
+                .filter(|(_, n)| *n > 0)
+                .map(|(way, n)| (way.name().to_owned(), n))
                 .collect(),
             response: self.response.distribution(),
             service: self.service.distribution(),

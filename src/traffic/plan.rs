@@ -98,6 +98,16 @@ pub enum Way {
 }
 
 impl Way {
+    /// All ways.
+    pub const ALL: [Self; 6] = [
+        Self::Update,
+        Self::Clean,
+        Self::ReadOnly,
+        Self::Sessionless,
+        Self::Failing,
+        Self::Abandon,
+    ];
+
     /// The way's name in results.
     #[must_use]
     pub const fn name(self) -> &'static str {

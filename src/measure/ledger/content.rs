@@ -140,6 +140,7 @@ impl Ledger {
 
 impl Books {
     /// Takes a release that is still unanswered for done, since somebody else has the session.
+    #[cold]
     fn overtake(&mut self, life: &mut Life, leaving: &Leaving, grant: &Grant<'_>) {
         life.holder = None;
         let Some((stamp, timeout)) = leaving.written.filter(|_| leaving.seen) else {
@@ -217,6 +218,7 @@ impl Books {
     }
 
     /// A new life begins. Two requests that create the same session at once share one life.
+    #[cold]
     fn start(
         &mut self,
         life: &mut Life,
