@@ -3,9 +3,6 @@
 //! The one place with unsafe code: there is no safe word for it yet. It reads nothing, so that no
 //! address is wrong for it.
 
-/// Bytes of a line of the processor's caches.
-const LINE: usize = 64;
-
 /// Into which of the processor's caches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -46,6 +43,8 @@ impl Kept {
 #[inline]
 pub fn fetch<const LINES: usize>(address: *const u8, level: Level) {
     use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+    /// Bytes of a line of the processor's caches.
+    const LINE: usize = 64;
     for line in 0..LINES {
         let line = address.wrapping_add(line * LINE).cast();
         // SAFETY: the instruction is a hint. It never faults, whatever the address.
